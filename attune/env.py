@@ -1,0 +1,107 @@
+"""Settings from the environment, parsed strictly.
+
+Every reader names the variable and says what it expects when the value is wrong, and reads
+`NAME_FILE` where `NAME` is not set, so that secrets can come from mounted files.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import psycopg
+from django.core.exceptions import ImproperlyConfigured
+from psycopg.conninfo import conninfo_to_dict
+
+_TRUE = frozenset({"1", "true", "yes", "on"})
+_FALSE = frozenset({"0", "false", "no", "off"})
+_REDIS_SCHEMES = frozenset({"redis", "rediss", "unix"})
+
+
+def refuse(name: str, reason: str) -> ImproperlyConfigured:
+    """Return the error every wrong setting is reported with: its name, then the reason."""
+    return ImproperlyConfigured(f"{name}: {reason}")
+
+
+def text(name: str, default: str = "") -> str:
+    """Return the value of `name`, else the content of the file `name_FILE` names."""
+    value = os.environ.get(name, "")
+    path = os.environ.get(f"{name}_FILE", "")
+    if value or not path:
+        return value.strip() or default
+    try:
+        return Path(path).read_text(encoding="utf-8").strip() or default
+    except (OSError, UnicodeDecodeError) as exc:
+        raise refuse(f"{name}_FILE", f"cannot read {path!r} ({exc})") from exc
+
+
+def boolean(name: str, *, default: bool) -> bool:
+    value = text(name).lower()
+    if value in _TRUE or value in _FALSE:
+        return value in _TRUE
+    if value:
+        raise refuse(name, f"{value!r} is not a yes or no; use true or false")
+    return default
+
+
+def number(name: str, *, default: float, low: float, high: float) -> float:
+    """Return a number between `low` and `high`, both allowed."""
+    value = text(name)
+    try:
+        parsed = float(value) if value else default
+    except ValueError as exc:
+        raise refuse(name, f"{value!r} is not a number") from exc
+    if not low <= parsed <= high:  # also refuses nan
+        raise refuse(name, f"{value} is out of range; use {low:g} to {high:g}")
+    return parsed
+
+
+def integer(name: str, *, default: int, low: int, high: int) -> int:
+    """Return a whole number between `low` and `high`, both allowed."""
+    value = text(name)
+    try:
+        parsed = int(value) if value else default
+    except ValueError as exc:
+        raise refuse(name, f"{value!r} is not a whole number") from exc
+    if not low <= parsed <= high:
+        raise refuse(name, f"{value} is out of range; use {low} to {high}")
+    return parsed
+
+
+def words(name: str, *, default: list[str]) -> list[str]:
+    """Return a comma-separated list."""
+    value = text(name)
+    return [word.strip() for word in value.split(",") if word.strip()] if value else default
+
+
+def database_url(name: str, *, default: str = "") -> dict[str, str]:
+    """Return libpq's own reading of a PostgreSQL URL; an empty dict where none is set.
+
+    libpq's parser is the judge, so that whatever `psql` takes is taken here too.
+    """
+    value = text(name, default)
+    if not value:
+        return {}
+    if not value.startswith(("postgresql://", "postgres://")):
+        raise refuse(name, "not a PostgreSQL URL; expected postgresql://user:password@host/name")
+    try:
+        parts = conninfo_to_dict(value)
+    except psycopg.Error as exc:
+        # libpq's message quotes the URL, and with it the password.
+        raise refuse(name, "malformed URL; expected postgresql://user:password@host/name") from exc
+    if not parts.get("dbname"):
+        raise refuse(name, "names no database; expected postgresql://user:password@host/name")
+    return {key: str(part) for key, part in parts.items() if part is not None}
+
+
+def redis_urls(name: str, *, default: str = "") -> list[str]:
+    """Return the Redis URLs, one a shard."""
+    urls = words(name, default=[default] if default else [])
+    for url in urls:
+        scheme = urlsplit(url).scheme
+        if scheme not in _REDIS_SCHEMES or url == f"{scheme}://":
+            raise refuse(name, "not a Redis URL; expected redis://host:6379/0 (commas between)")
+    if not urls:
+        raise refuse(name, "names no Redis; expected redis://host:6379/0")
+    return urls

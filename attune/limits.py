@@ -1,0 +1,63 @@
+"""Every limit and interval of the product, each with its variable, unit and range.
+
+`docs/settings.md` lists them; a test holds the two against each other.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from attune import env
+
+KIB = 1024
+MIB = 1024 * KIB
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The limits as read from the environment at start."""
+
+    heartbeat_seconds: float
+    retry_milliseconds: int
+    result_max_bytes: int
+    ring_events: int
+    ring_bytes: int
+    replay_page_events: int
+    log_connections: int
+    layer_silence_seconds: float
+    batch_events: int
+    message_bytes: int
+    worker_tick_seconds: float
+    round_trip_seconds: float
+
+
+def from_env() -> Limits:
+    """Read all limits; raise ImproperlyConfigured naming the first wrong one."""
+    return Limits(
+        # Below the 60 s after which common proxies drop a silent connection.
+        heartbeat_seconds=env.number("ATTUNE_HEARTBEAT_SECONDS", default=15, low=0.05, high=3600),
+        retry_milliseconds=env.integer(
+            "ATTUNE_RETRY_MILLISECONDS", default=2000, low=100, high=600_000
+        ),
+        # Taken over by `migrate`: the trigger keeps a copy of its own.
+        result_max_bytes=env.integer(
+            "ATTUNE_RESULT_MAX_BYTES", default=64 * KIB, low=0, high=8 * MIB
+        ),
+        ring_events=env.integer("ATTUNE_RING_EVENTS", default=10_000, low=1, high=10_000_000),
+        ring_bytes=env.integer(
+            "ATTUNE_RING_BYTES", default=32 * MIB, low=64 * KIB, high=64 * 1024 * MIB
+        ),
+        replay_page_events=env.integer("ATTUNE_REPLAY_PAGE_EVENTS", default=500, low=1, high=10_000),
+        log_connections=env.integer("ATTUNE_LOG_CONNECTIONS", default=4, low=1, high=100),
+        layer_silence_seconds=env.number(
+            "ATTUNE_LAYER_SILENCE_SECONDS", default=2, low=0.05, high=60
+        ),
+        batch_events=env.integer("ATTUNE_BATCH_EVENTS", default=1000, low=1, high=100_000),
+        # Far below the 8 MiB at which Redis cuts a slow pub/sub subscriber off.
+        message_bytes=env.integer(
+            "ATTUNE_MESSAGE_BYTES", default=256 * KIB, low=KIB, high=4 * MIB
+        ),
+        # 0 turns the tick off: then only a NOTIFY makes the worker look.
+        worker_tick_seconds=env.number("ATTUNE_WORKER_TICK_SECONDS", default=1, low=0, high=60),
+        round_trip_seconds=env.number("ATTUNE_ROUND_TRIP_SECONDS", default=5, low=0.1, high=300),
+    )

@@ -1,0 +1,174 @@
+"""Django's settings, all from the environment (see `docs/settings.md`).
+
+Where `DATABASE_URL` is not set, the settings are those of the local stack that
+`manage.py up` starts; with it they are production's, and what production needs is asked for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import timedelta
+from typing import Any
+
+from attune import env, limits
+from attune.local.paths import PROJECT_DIR, local_paths
+
+# Django's own checks ask for 50; a shorter key is also too weak to sign tokens with.
+SECRET_KEY_LENGTH = 50
+
+_local = local_paths()
+_urls = _local.default_urls()
+IS_LOCAL = not env.text("DATABASE_URL")
+ATTUNE = limits.from_env()
+
+# --- the database -------------------------------------------------------------------------
+_parts = env.database_url("DATABASE_URL", default=_urls["DATABASE_URL"])
+_OPTIONS = ("dbname", "user", "password", "host", "port")
+DATABASES: dict[str, dict[str, Any]] = {
+    "default": {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": _parts["dbname"],
+        "USER": _parts.get("user", ""),
+        "PASSWORD": _parts.get("password", ""),
+        "HOST": _parts.get("host", ""),
+        "PORT": _parts.get("port", ""),
+        "OPTIONS": {
+            **{key: value for key, value in _parts.items() if key not in _OPTIONS},
+            # Puts every table Django makes into the schema `attune`.
+            "options": f"{_parts.get('options', '')} -c search_path=attune,public".strip(),
+            "connect_timeout": int(_parts.get("connect_timeout", "5")),
+        },
+    }
+}
+# A direct connection for LISTEN, where DATABASE_URL goes through a pooling bouncer.
+LISTEN_DATABASE = env.database_url("ATTUNE_LISTEN_DATABASE_URL")
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+CHANNEL_LAYERS = {
+    "default": {
+        "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
+        "CONFIG": {"hosts": env.redis_urls("REDIS_URL", default=_urls["REDIS_URL"])},
+    }
+}
+
+# --- secrets and hosts --------------------------------------------------------------------
+SECRET_KEY = env.text("ATTUNE_SECRET_KEY") or (_local.read_secret_key() if IS_LOCAL else "")
+if len(SECRET_KEY) < SECRET_KEY_LENGTH:
+    raise env.refuse(
+        "ATTUNE_SECRET_KEY",
+        f"set it to a random text of at least {SECRET_KEY_LENGTH} characters"
+        if not SECRET_KEY
+        else f"too short ({len(SECRET_KEY)} characters); use at least {SECRET_KEY_LENGTH}",
+    )
+DEBUG = env.boolean("ATTUNE_DEBUG", default=False)
+ALLOWED_HOSTS = env.words(
+    "ATTUNE_ALLOWED_HOSTS", default=["127.0.0.1", "localhost", "[::1]"] if IS_LOCAL else []
+)
+if not ALLOWED_HOSTS:
+    raise env.refuse("ATTUNE_ALLOWED_HOSTS", "set it to the host names this server answers to")
+
+HTTPS = env.boolean("ATTUNE_HTTPS", default=not IS_LOCAL)
+SECURE_SSL_REDIRECT = HTTPS
+SECURE_HSTS_SECONDS = 365 * 24 * 3600 if HTTPS else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = HTTPS
+SECURE_HSTS_PRELOAD = HTTPS
+# Probes come from inside, over plain HTTP.
+SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^metrics$"]
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
+# Only behind a proxy that sets or strips this header itself: anyone else could forge it.
+if env.boolean("ATTUNE_TRUST_PROXY", default=False):
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+
+# --- the application ----------------------------------------------------------------------
+INSTALLED_APPS = [
+    "daphne",
+    # Before channels: both have a command `runworker`, and the first app listed wins.
+    "streaming",
+    "executions",
+    "attune",
+    "channels",
+    "guardian",
+    "rest_framework",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+ROOT_URLCONF = "attune.urls"
+ASGI_APPLICATION = "attune.asgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+STATIC_URL = "static/"
+STATIC_ROOT = PROJECT_DIR / "static"
+WHITENOISE_USE_FINDERS = IS_LOCAL
+TIME_ZONE = "UTC"
+USE_TZ = True
+
+# --- who may come in ----------------------------------------------------------------------
+AUTHENTICATION_BACKENDS = [
+    "django.contrib.auth.backends.ModelBackend",
+    "guardian.backends.ObjectPermissionBackend",
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator")
+]
+GUARDIAN_RAISE_403 = True
+ANONYMOUS_USER_NAME = None  # nobody anonymous sees anything, so no such row
+SIMPLE_JWT = {
+    "ACCESS_TOKEN_LIFETIME": timedelta(
+        seconds=env.integer("ATTUNE_ACCESS_TOKEN_SECONDS", default=3600, low=1, high=86_400)
+    ),
+    "REFRESH_TOKEN_LIFETIME": timedelta(
+        seconds=env.integer(
+            "ATTUNE_REFRESH_TOKEN_SECONDS", default=7 * 86_400, low=60, high=90 * 86_400
+        )
+    ),
+    # Derived where none is given, so that no token is ever signed with the cookies' key.
+    "SIGNING_KEY": env.text("ATTUNE_JWT_SIGNING_KEY")
+    or hashlib.sha256(b"attune.jwt:" + SECRET_KEY.encode()).hexdigest(),
+    "AUTH_HEADER_TYPES": ("Bearer",),
+    "USER_ID_FIELD": "pk",
+}
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "rest_framework_simplejwt.authentication.JWTAuthentication"
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PAGINATION_CLASS": "executions.api.pagination.Pages",
+    "UNAUTHENTICATED_USER": None,
+}
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["stderr"], "level": "WARNING"},
+    "loggers": {"attune": {"level": env.text("ATTUNE_LOG_LEVEL", "INFO").upper()}},
+}

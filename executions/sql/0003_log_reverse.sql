@@ -1,0 +1,16 @@
+DROP TRIGGER execution_truncated ON attune.execution;
+DROP TRIGGER execution_deleted ON attune.execution;
+DROP TRIGGER execution_updated ON attune.execution;
+DROP TRIGGER execution_inserted ON attune.execution;
+DROP FUNCTION attune.sequence_v1(integer);
+DROP FUNCTION attune.stream_open_v1();
+DROP FUNCTION attune.execution_truncate_v1();
+DROP FUNCTION attune.execution_updated_v1();
+DROP FUNCTION attune.execution_added_or_removed_v1();
+DROP FUNCTION attune.notify_queue_after_v1(bigint);
+DROP FUNCTION attune.notification_v1(attune.execution_inbox);
+DROP FUNCTION attune.result_text_v1(jsonb);
+DROP FUNCTION attune.change_json_v1(attune.execution_inbox, bigint, boolean);
+DROP FUNCTION attune.iso_v1(timestamptz);
+DROP TABLE attune.stream_state;
+DROP TABLE attune.execution_inbox;
