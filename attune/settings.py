@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import Any
 
 from attune import env, limits
-from attune.local.paths import PROJECT_DIR, local_paths
+from attune.local.paths import local_paths
 
 # Django's own checks ask for 50; a shorter key is also too weak to sign tokens with.
 SECRET_KEY_LENGTH = 50
@@ -44,13 +44,6 @@ DATABASES: dict[str, dict[str, Any]] = {
 LISTEN_DATABASE = env.database_url("ATTUNE_LISTEN_DATABASE_URL")
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-CHANNEL_LAYERS = {
-    "default": {
-        "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
-        "CONFIG": {"hosts": env.redis_urls("REDIS_URL", default=_urls["REDIS_URL"])},
-    }
-}
-
 # --- secrets and hosts --------------------------------------------------------------------
 SECRET_KEY = env.text("ATTUNE_SECRET_KEY") or (_local.read_secret_key() if IS_LOCAL else "")
 if len(SECRET_KEY) < SECRET_KEY_LENGTH:
@@ -79,6 +72,19 @@ SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 if env.boolean("ATTUNE_TRUST_PROXY", default=False):
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 
+# --- the channel layer --------------------------------------------------------------------
+CHANNEL_LAYERS = {
+    "default": {
+        "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
+        "CONFIG": {
+            "hosts": env.redis_urls("REDIS_URL", default=_urls["REDIS_URL"]),
+            # Signed and encrypted: whoever can write to Redis can delay an event, but neither
+            # forge nor read one.
+            "symmetric_encryption_keys": [f"attune.layer:{SECRET_KEY}"],
+        },
+    }
+}
+
 # --- the application ----------------------------------------------------------------------
 INSTALLED_APPS = [
     "daphne",
@@ -94,12 +100,10 @@ INSTALLED_APPS = [
     "django.contrib.contenttypes",
     "django.contrib.sessions",
     "django.contrib.messages",
-    "whitenoise.runserver_nostatic",
     "django.contrib.staticfiles",
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
-    "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -122,9 +126,7 @@ TEMPLATES = [
         },
     }
 ]
-STATIC_URL = "static/"
-STATIC_ROOT = PROJECT_DIR / "static"
-WHITENOISE_USE_FINDERS = IS_LOCAL
+STATIC_URL = "/static/"
 TIME_ZONE = "UTC"
 USE_TZ = True
 

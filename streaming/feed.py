@@ -1,0 +1,123 @@
+"""Recent events in memory, and the part of them that one filter lets through. Pure.
+
+A stream keeps no queue of its own, only a position. What it has not had yet it takes from
+its feed; once the feed has forgotten that far back, from the log. So a client that reads
+slowly, or not at all, costs the same few bytes however much happens meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from executions.eventlog import Event
+from streaming.filters import Filter
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """An event and its encoding, made once and shared by all streams."""
+
+    event: Event
+    data: bytes
+
+
+class Ring:
+    """The last events of the log, bounded in number and bytes; the oldest go first."""
+
+    def __init__(self, *, max_events: int, max_bytes: int) -> None:
+        self._max_events = max_events
+        self._max_bytes = max_bytes
+        self._frames: deque[Frame] = deque()
+        self.bytes = 0
+        self.floor = 0  # every event after this one is here
+
+    def __len__(self) -> int:
+        return len(self._frames)
+
+    def start(self, seq: int) -> None:
+        """Forget everything; the next event is `seq + 1`."""
+        self._frames.clear()
+        self.bytes = 0
+        self.floor = seq
+
+    def append(self, frame: Frame) -> None:
+        self._frames.append(frame)
+        self.bytes += len(frame.data)
+        while len(self._frames) > self._max_events or self.bytes > self._max_bytes:
+            oldest = self._frames.popleft()
+            self.bytes -= len(oldest.data)
+            self.floor = oldest.event.seq
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Frames joined for one write: up to and including event `last_seq`."""
+
+    data: bytes
+    last_seq: int
+    events: int
+
+
+class Feed:
+    """The frames of the ring that match one filter, for every stream with that filter."""
+
+    def __init__(self, filter: Filter, ring: Ring, *, since: int) -> None:
+        self.filter = filter
+        self._ring = ring
+        self._since = since
+        self._frames: deque[Frame] = deque()
+        self._chunk: tuple[tuple[int, int], Chunk] | None = None
+
+    @property
+    def floor(self) -> int:
+        """Every matching event after this position is here."""
+        return max(self._since, self._ring.floor)
+
+    def append(self, frame: Frame) -> None:
+        """Take over a frame that matches; the ring has it already."""
+        self._frames.append(frame)
+        self._chunk = None
+        self.trim()
+
+    def trim(self) -> None:
+        """Let go of what the ring has forgotten; busy feeds do so by themselves."""
+        floor = self._ring.floor
+        while self._frames and self._frames[0].event.seq <= floor:
+            self._frames.popleft()
+
+    def restart(self, seq: int) -> None:
+        """Forget everything: the ring starts again at `seq`."""
+        self._frames.clear()
+        self._chunk = None
+        self._since = seq
+
+    def after(self, seq: int, *, max_bytes: int) -> Chunk:
+        """Return what a stream at `seq`, which is not below the floor, has still to get.
+
+        At most about `max_bytes`, but at least one frame where there is one. Streams at the
+        same place, which most are, get the same object: it is joined once.
+        """
+        key = (seq, max_bytes)
+        if self._chunk is None or self._chunk[0] != key:
+            pending: deque[Frame] = deque()
+            for frame in reversed(self._frames):
+                if frame.event.seq <= seq:
+                    break
+                pending.appendleft(frame)
+            self._chunk = key, join(pending, after=seq, max_bytes=max_bytes)
+        return self._chunk[1]
+
+
+def join(frames: Iterable[Frame], *, after: int, max_bytes: int) -> Chunk:
+    """Join frames up to about `max_bytes`; `after` is the position where there is none."""
+    parts: list[bytes] = []
+    size, last = 0, after
+    for frame in frames:
+        if parts and size + len(frame.data) > max_bytes:
+            break
+        parts.append(frame.data)
+        size += len(frame.data)
+        last = frame.event.seq
+    return Chunk(b"".join(parts), last, len(parts))

@@ -1,0 +1,51 @@
+"""The control frames of a stream: everything in it that is not an execution's event. Pure."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import Any
+
+from executions.eventlog import Position
+from streaming import sse
+
+
+def connected(
+    position: Position,
+    *,
+    resumed: bool,
+    heartbeat_seconds: float,
+    expires_at: datetime | None,
+    retry_milliseconds: int,
+) -> bytes:
+    """Encode the first frame. Its id is where the stream starts, not where the log ends."""
+    data = {
+        "epoch": position.epoch,
+        "seq": position.seq,
+        "resumed": resumed,
+        "heartbeat_seconds": heartbeat_seconds,
+        "expires_at": expires_at.isoformat() if expires_at is not None else None,
+    }
+    return _control("connected", data, id=str(position), retry_milliseconds=retry_milliseconds)
+
+
+def reset(reason: str, position: Position) -> bytes:
+    """Encode: what was missed cannot be told, fetch the state anew; then from `position`."""
+    return _control(
+        "reset",
+        {"reason": reason, "epoch": position.epoch, "seq": position.seq},
+        id=str(position),
+    )
+
+
+def close(reason: str, *, reconnect: bool, retry_milliseconds: int | None = None) -> bytes:
+    """Encode the last frame of a stream that the server ends."""
+    data = {"reason": reason, "reconnect": reconnect}
+    return _control("close", data, retry_milliseconds=retry_milliseconds)
+
+
+def _control(
+    name: str, data: dict[str, Any], *, id: str | None = None, retry_milliseconds: int | None = None
+) -> bytes:
+    text = json.dumps(data, separators=(",", ":"))
+    return sse.event(text, id=id, name=name, retry_milliseconds=retry_milliseconds)

@@ -1,0 +1,86 @@
+"""The channel layer as the worker and the hub use it: one group, bounded waits.
+
+Redis pub/sub forgets: what is published while nobody is connected is gone, and
+`RedisPubSubChannelLayer` says nothing when it loses its connection. So nobody here waits
+without a limit, and the hub holds every message against the log's numbering.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from types import TracebackType
+from typing import Any
+
+from channels.layers import channel_layers
+from cryptography.fernet import InvalidToken
+from redis.exceptions import RedisError
+
+from streaming import messages
+from streaming.messages import Batch
+
+logger = logging.getLogger("attune.layer")
+
+GROUP = "attune.events"
+# Redis answers within a millisecond or is in trouble.
+TIMEOUT_SECONDS = 2.0
+
+
+class LayerError(Exception):
+    """The channel layer cannot be reached."""
+
+
+class Layer:
+    """An own connection to the default channel layer, to be closed by whoever opened it.
+
+    Closing flushes it, which also ends the subscriptions of others who share the object:
+    therefore never the one that `get_channel_layer()` returns.
+    """
+
+    def __init__(self) -> None:
+        self._layer: Any = channel_layers.make_backend("default")
+
+    async def __aenter__(self) -> Layer:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def publish(self, batch: Batch) -> None:
+        """Send the batch to every subscribed process; raises LayerError."""
+        await self._timed(self._layer.group_send(GROUP, messages.encode(batch)))
+
+    async def subscribe(self) -> str:
+        """Subscribe anew, and return the name of the channel to receive from."""
+        await self.close()
+        channel: str = await self._timed(self._layer.new_channel())
+        await self._timed(self._layer.group_add(GROUP, channel))
+        return channel
+
+    async def receive(self, channel: str, *, seconds: float) -> Batch:
+        """Return the next batch; raises LayerError after so many seconds of silence.
+
+        The channel is of no more use after an error: subscribe again.
+        """
+        return messages.decode(await self._timed(self._layer.receive(channel), seconds=seconds))
+
+    async def close(self) -> None:
+        """Close all connections; the layer can be used again afterwards."""
+        with contextlib.suppress(LayerError):
+            await self._timed(self._layer.flush())
+
+    async def _timed(self, call: Any, *, seconds: float = TIMEOUT_SECONDS) -> Any:
+        try:
+            async with asyncio.timeout(seconds):
+                return await call
+        except TimeoutError as exc:
+            raise LayerError(f"no answer within {seconds:g} s") from exc
+        except (RedisError, OSError, InvalidToken, ValueError) as exc:
+            # InvalidToken: somebody without our key wrote to the group.
+            raise LayerError(f"{type(exc).__name__}: {exc}") from exc

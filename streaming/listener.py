@@ -1,0 +1,172 @@
+"""The worker's loop: from a commit to a message on the channel layer.
+
+NOTIFY only says "look now". The worker looks at the inbox anyway, at every tick, so a lost or
+forged notification costs at most a second.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import psycopg
+
+from executions import eventlog
+from executions.eventlog import Connection, Sequenced
+from streaming.layer import Layer, LayerError
+from streaming.messages import Batch, split
+
+logger = logging.getLogger("attune.worker")
+
+RETRY_SECONDS = (0.2, 10.0)  # first and longest wait before connecting again
+# After a failure the layer is left alone for so long; streams live on the log meanwhile.
+LAYER_REST_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerLimits:
+    """`tick_seconds` 0 turns the tick off. `message_bytes` bounds one layer message."""
+
+    tick_seconds: float
+    round_trip_seconds: float
+    batch_events: int
+    message_bytes: int
+
+
+class Listener:
+    """Sequences the inbox and publishes what it sequenced, until `stop` is called.
+
+    Any number may run against one database: the sequencer lets one work at a time.
+    """
+
+    def __init__(
+        self,
+        connect: Callable[[], Awaitable[Connection]],
+        layer: Layer,
+        limits: WorkerLimits,
+    ) -> None:
+        self._connect = connect
+        self._layer = layer
+        self._limits = limits
+        self._stopping = False
+        self._wake = asyncio.Event()  # the server sent something, or we are to stop
+        self._layer_rests_until = 0.0
+        self._layer_trouble = False
+
+    def stop(self) -> None:
+        """Make `run` return after the batch in hand."""
+        self._stopping = True
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Connect and serve, again and again, with growing waits between failures."""
+        wait = RETRY_SECONDS[0]
+        while not self._stopping:
+            began = time.monotonic()
+            try:
+                await self._serve()
+            except (psycopg.Error, OSError, TimeoutError) as exc:
+                if time.monotonic() - began > RETRY_SECONDS[1]:
+                    wait = RETRY_SECONDS[0]  # it was up: begin again with a short wait
+                delay = wait * random.uniform(0.5, 1.0)
+                logger.error("action=connect retry_in=%.1f error=%r", delay, _line(exc))
+                await self._sleep(delay)
+                wait = min(wait * 2, RETRY_SECONDS[1])
+        logger.info("action=stop")
+
+    async def _serve(self) -> None:
+        conn = await self._connect()
+        try:
+            async with asyncio.timeout(self._limits.round_trip_seconds):
+                position = await eventlog.listen(conn)
+            logger.info("action=listen channel=%s position=%s", eventlog.CHANNEL, position)
+            # Called for what arrives together with a statement's answer.
+            conn.add_notify_handler(lambda notify: self._wake.set())
+            while not self._stopping:
+                await self._drain(conn)
+                await self._wait(conn)
+        finally:
+            # Bounded: a server that no longer answers must not keep us from the next one.
+            with contextlib.suppress(psycopg.Error, TimeoutError):
+                async with asyncio.timeout(1.0):
+                    await conn.close()
+
+    async def _drain(self, conn: Connection) -> None:
+        """Sequence and publish until the inbox is empty, or somebody else is at it."""
+        while not self._stopping:
+            async with asyncio.timeout(self._limits.round_trip_seconds):
+                done = await eventlog.sequence(conn, batch=self._limits.batch_events)
+            if done is None:
+                return
+            await self._publish(conn, done)
+            if done.count < self._limits.batch_events:
+                return
+
+    async def _publish(self, conn: Connection, done: Sequenced) -> None:
+        """Publish the events just sequenced; or the bare position, which shows up gaps."""
+        if time.monotonic() < self._layer_rests_until:
+            return
+        batches = [Batch(done.epoch, done.last_seq, ())]
+        if done.count:
+            async with asyncio.timeout(self._limits.round_trip_seconds):
+                events = await eventlog.read(
+                    conn, after=done.first_seq - 1, upto=done.last_seq, limit=done.count
+                )
+            batches = list(split(done.epoch, events, max_bytes=self._limits.message_bytes))
+        try:
+            for batch in batches:
+                await self._layer.publish(batch)
+        except LayerError as exc:
+            self._layer_rests_until = time.monotonic() + LAYER_REST_SECONDS
+            if not self._layer_trouble:
+                logger.error("action=publish state=failing error=%r", _line(exc))
+            self._layer_trouble = True
+        else:
+            if self._layer_trouble:
+                logger.info("action=publish state=recovered")
+            self._layer_trouble = False
+
+    async def _wait(self, conn: Connection) -> None:
+        """Return when the server has sent something, a tick is due, or we are to stop.
+
+        Not psycopg's `notifies()`: a statement inside its loop deadlocks, and outside of it
+        every payload is kept in memory. Nobody here reads one, so they are dropped unread.
+        """
+        tick = self._limits.tick_seconds
+        while not await self._readable(conn, tick or self._limits.round_trip_seconds) and not tick:
+            # No tick to notice by that the server has vanished without a word.
+            async with asyncio.timeout(self._limits.round_trip_seconds):
+                await conn.execute("SELECT 1")
+        conn.pgconn.consume_input()
+        while conn.pgconn.notifies() is not None:
+            pass
+
+    async def _readable(self, conn: Connection, seconds: float) -> bool:
+        loop = asyncio.get_running_loop()
+        loop.add_reader(conn.fileno(), self._wake.set)
+        try:
+            return await self._sleep(seconds)
+        finally:
+            loop.remove_reader(conn.fileno())
+
+    async def _sleep(self, seconds: float) -> bool:
+        """Sleep, and return True where something woke us before the time was up."""
+        if not self._stopping:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._wake.wait()
+        woken = self._wake.is_set()
+        if not self._stopping:
+            self._wake.clear()
+        return woken
+
+
+def _line(exc: BaseException) -> str:
+    """Return the error in one line."""
+    text = " ".join(str(exc).split())
+    return f"{type(exc).__name__}: {text}" if text else type(exc).__name__

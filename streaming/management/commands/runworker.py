@@ -1,0 +1,56 @@
+"""`manage.py runworker`: listen to PostgreSQL, sequence, publish.
+
+Channels has a command of the same name; called with channel names, this one is that one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from functools import partial
+from typing import Any
+
+from channels.management.commands.runworker import Command as ChannelsCommand
+from django.conf import settings
+from django.core.management.base import CommandParser
+
+from executions import database
+from streaming.layer import Layer
+from streaming.listener import Listener, WorkerLimits
+
+
+class Command(ChannelsCommand):  # type: ignore[misc]
+    help = (
+        "Sequence committed changes into the log and publish them to the web processes."
+        " With channel names: run a Channels worker for them."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        super().add_arguments(parser)
+        for action in parser._actions:
+            if action.dest == "channels":
+                action.nargs = "*"
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if options["channels"]:
+            super().handle(*args, **options)
+        else:
+            asyncio.run(_listen())
+
+
+async def _listen() -> None:
+    limits = settings.ATTUNE
+    async with Layer() as layer:
+        listener = Listener(
+            partial(database.connect, application="attune worker", direct=True),
+            layer,
+            WorkerLimits(
+                tick_seconds=limits.worker_tick_seconds,
+                round_trip_seconds=limits.round_trip_seconds,
+                batch_events=limits.batch_events,
+                message_bytes=limits.message_bytes,
+            ),
+        )
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, listener.stop)
+        await listener.run()

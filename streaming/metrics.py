@@ -1,0 +1,10 @@
+"""Counters and gauges of a web process, in Prometheus' terms."""
+
+from __future__ import annotations
+
+from prometheus_client import Counter, Gauge
+
+STREAMS = Gauge("attune_streams", "Streams open on this process.")
+EVENTS_OUT = Counter("attune_stream_events", "Events handed to streams.")
+EVENTS_IN = Counter("attune_hub_events", "Events the hub took over, from layer or log.")
+REPAIRS = Counter("attune_hub_repairs", "Times the hub had to read the log after a gap.")

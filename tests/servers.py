@@ -1,0 +1,188 @@
+"""The product's own processes, started for a test as a deployment would."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psycopg
+from django.contrib.auth.hashers import make_password
+
+from attune.local.processes import spawn, stop
+
+PROJECT = Path(__file__).resolve().parent.parent
+WAIT_SECONDS = 20.0
+
+
+def wait_for(condition: Callable[[], Any], what: str, *, seconds: float = WAIT_SECONDS) -> Any:
+    """Return the first true value of `condition`; fails after so many seconds."""
+    deadline = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value:
+            return value
+        assert time.monotonic() < deadline, f"waited {seconds:g} s in vain: {what}"
+        time.sleep(0.01)
+
+
+@dataclass
+class Process:
+    """A running child, with what it has written so far."""
+
+    name: str
+    child: subprocess.Popen[bytes]
+    log: Path
+
+    @property
+    def output(self) -> str:
+        return self.log.read_text(errors="replace")
+
+    @property
+    def pid(self) -> int:
+        return self.child.pid
+
+    def stop(self) -> int:
+        return stop(self.child, seconds=10.0)
+
+    def kill(self) -> None:
+        self.child.kill()
+        self.child.wait()
+
+
+@dataclass
+class Stack:
+    """A database with a worker and a web server on it."""
+
+    database_url: str
+    folder: Path
+    env: dict[str, str]
+    web_port: int = 0
+    processes: dict[str, Process] = field(default_factory=dict)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.web_port}"
+
+    @property
+    def stream_url(self) -> str:
+        return f"{self.url}/api/v1/executions/stream"
+
+    def sql(self) -> psycopg.Connection[tuple[Any, ...]]:
+        """Open a connection as any writer would: plain, without our search path."""
+        return psycopg.connect(self.database_url, autocommit=True)
+
+    def start_worker(self, name: str = "worker", **env: str) -> Process:
+        return self._spawn(name, [sys.executable, "manage.py", "runworker"], env)
+
+    def start_web(self, **env: str) -> Process:
+        with socket.socket() as listening:
+            listening.bind(("127.0.0.1", 0))
+            listening.listen(1024)
+            self.web_port = listening.getsockname()[1]
+            command = [sys.executable, "-m", "daphne", "-v", "0"]
+            return self._spawn(
+                "web",
+                [*command, "--fd", str(listening.fileno()), "attune.asgi:application"],
+                env,
+                pass_fds=(listening.fileno(),),
+            )
+
+    def wait_ready(self) -> None:
+        def ready() -> bool:
+            for process in self.processes.values():
+                assert process.child.poll() is None, f"{process.name} ended:\n{process.output}"
+            try:
+                return httpx.get(f"{self.url}/readyz", timeout=5).status_code == 200
+            except httpx.HTTPError:
+                return False
+
+        wait_for(ready, "the stack to be ready")
+
+    def metric(self, name: str) -> float:
+        """Return a metric of the web process."""
+        lines = httpx.get(f"{self.url}/metrics", timeout=5).text.splitlines()
+        return next(float(line.split()[1]) for line in lines if line.split()[0] == name)
+
+    def token(self, username: str = "alice") -> str:
+        answer = httpx.post(
+            f"{self.url}/api/v1/auth/token", json={"username": username, "password": "secret"}
+        )
+        assert answer.status_code == 200, answer.text
+        return str(answer.json()["access"])
+
+    def stop(self) -> None:
+        for process in reversed(self.processes.values()):
+            process.stop()
+        self.processes.clear()
+
+    def _spawn(
+        self, name: str, command: list[str], env: dict[str, str], pass_fds: tuple[int, ...] = ()
+    ) -> Process:
+        log = self.folder / f"{name}.log"
+        with log.open("ab") as output:
+            child = spawn(command, env={**self.env, **env}, output=output, pass_fds=pass_fds)
+        process = self.processes[name] = Process(name, child, log)
+        return process
+
+
+def product_env(database_url: str) -> dict[str, str]:
+    """Return the environment of the product's processes on this database."""
+    return {
+        **os.environ,
+        "DATABASE_URL": database_url,
+        "DJANGO_SETTINGS_MODULE": "attune.settings",
+        "PYTHONPATH": str(PROJECT),
+        "PYTHONUNBUFFERED": "1",
+        # The product's children must not warn either.
+        "PYTHONWARNINGS": "default",
+    }
+
+
+@contextmanager
+def running_stack(database_url: str, folder: Path, *, web: bool = True) -> Iterator[Stack]:
+    """Run a worker and a web server on the database, for as long as the context lasts."""
+    folder.mkdir(parents=True, exist_ok=True)
+    add_user(database_url, "alice")
+    stack = Stack(database_url, folder, product_env(database_url))
+    try:
+        stack.start_worker()
+        if web:
+            stack.start_web()
+            stack.wait_ready()
+        yield stack
+    finally:
+        stack.stop()
+
+
+def add_user(database_url: str, username: str, **columns: Any) -> int:
+    """Insert a user with the password `secret`, and return its id."""
+    values = {
+        "username": username,
+        "password": make_password("secret"),
+        "is_active": True,
+        "is_staff": False,
+        "is_superuser": False,
+        "first_name": "",
+        "last_name": "",
+        "email": "",
+        "date_joined": "2026-01-01T00:00:00Z",
+        **columns,
+    }
+    names = ", ".join(values)
+    marks = ", ".join(["%s"] * len(values))
+    with psycopg.connect(database_url, autocommit=True) as conn:
+        row = conn.execute(
+            f"INSERT INTO attune.auth_user ({names}) VALUES ({marks}) RETURNING id",
+            list(values.values()),
+        ).fetchone()
+    assert row is not None
+    return int(row[0])
