@@ -12,6 +12,8 @@ def main() -> None:
     from django.core.exceptions import ImproperlyConfigured
     from django.core.management import execute_from_command_line
 
+    if sys.argv[1:2] == ["up"]:
+        os.environ.setdefault("ATTUNE_LOCAL", "true")  # for its children, too
     try:
         execute_from_command_line(sys.argv)
     except ImproperlyConfigured as exc:

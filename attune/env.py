@@ -90,6 +90,8 @@ def database_url(name: str, *, default: str = "") -> dict[str, str]:
     except psycopg.Error as exc:
         # libpq's message quotes the URL, and with it the password.
         raise refuse(name, "malformed URL; expected postgresql://user:password@host/name") from exc
+    if not all(port.isdigit() for port in str(parts.get("port", "0")).split(",")):
+        raise refuse(name, "the port is not a number; expected postgresql://user@host:5432/name")
     if not parts.get("dbname"):
         raise refuse(name, "names no database; expected postgresql://user:password@host/name")
     return {key: str(part) for key, part in parts.items() if part is not None}

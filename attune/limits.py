@@ -47,16 +47,16 @@ def from_env() -> Limits:
         ring_bytes=env.integer(
             "ATTUNE_RING_BYTES", default=32 * MIB, low=64 * KIB, high=64 * 1024 * MIB
         ),
-        replay_page_events=env.integer("ATTUNE_REPLAY_PAGE_EVENTS", default=500, low=1, high=10_000),
+        replay_page_events=env.integer(
+            "ATTUNE_REPLAY_PAGE_EVENTS", default=500, low=1, high=10_000
+        ),
         log_connections=env.integer("ATTUNE_LOG_CONNECTIONS", default=4, low=1, high=100),
         layer_silence_seconds=env.number(
             "ATTUNE_LAYER_SILENCE_SECONDS", default=2, low=0.05, high=60
         ),
         batch_events=env.integer("ATTUNE_BATCH_EVENTS", default=1000, low=1, high=100_000),
         # Far below the 8 MiB at which Redis cuts a slow pub/sub subscriber off.
-        message_bytes=env.integer(
-            "ATTUNE_MESSAGE_BYTES", default=256 * KIB, low=KIB, high=4 * MIB
-        ),
+        message_bytes=env.integer("ATTUNE_MESSAGE_BYTES", default=256 * KIB, low=KIB, high=4 * MIB),
         # 0 turns the tick off: then only a NOTIFY makes the worker look.
         worker_tick_seconds=env.number("ATTUNE_WORKER_TICK_SECONDS", default=1, low=0, high=60),
         round_trip_seconds=env.number("ATTUNE_ROUND_TRIP_SECONDS", default=5, low=0.1, high=300),

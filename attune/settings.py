@@ -1,7 +1,7 @@
 """Django's settings, all from the environment (see `docs/settings.md`).
 
-Where `DATABASE_URL` is not set, the settings are those of the local stack that
-`manage.py up` starts; with it they are production's, and what production needs is asked for.
+Where `DATABASE_URL` is not set, and under `manage.py up`, they are those of a stack on this
+machine; else they are production's, and what production needs is asked for.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ SECRET_KEY_LENGTH = 50
 
 _local = local_paths()
 _urls = _local.default_urls()
-IS_LOCAL = not env.text("DATABASE_URL")
+IS_LOCAL = env.boolean("ATTUNE_LOCAL", default=not env.text("DATABASE_URL"))
 ATTUNE = limits.from_env()
 
 # --- the database -------------------------------------------------------------------------
@@ -157,9 +157,7 @@ SIMPLE_JWT = {
     "USER_ID_FIELD": "pk",
 }
 REST_FRAMEWORK = {
-    "DEFAULT_AUTHENTICATION_CLASSES": [
-        "rest_framework_simplejwt.authentication.JWTAuthentication"
-    ],
+    "DEFAULT_AUTHENTICATION_CLASSES": ["rest_framework_simplejwt.authentication.JWTAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PAGINATION_CLASS": "executions.api.pagination.Pages",

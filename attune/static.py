@@ -24,7 +24,7 @@ def static_files(application: AsgiApplication) -> AsgiApplication:
     files = WhiteNoise(_not_found, max_age=MAX_AGE_SECONDS)
     for storage in AppDirectoriesFinder().storages.values():
         files.add_files(storage.location, prefix=prefix)
-    static = WsgiToAsgi(files)
+    static = WsgiToAsgi(files)  # type: ignore[no-untyped-call]
 
     async def route(scope: dict[str, Any], receive: Any, send: Any) -> None:
         is_static = scope["type"] == "http" and scope["path"].startswith(prefix)

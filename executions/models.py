@@ -125,7 +125,12 @@ class Execution(models.Model):
         ordering = ["-id"]
         indexes = [
             models.Index("created", name="execution_created"),
-            models.Index("action_ref", "id", name="execution_action_ref"),
+            # text_pattern_ops: answers `LIKE 'pack.%'` whatever the database's collation.
+            models.Index(
+                fields=["action_ref", "id"],
+                opclasses=["text_pattern_ops", "int8_ops"],
+                name="execution_action_ref",
+            ),
             models.Index("status", "id", name="execution_status"),
         ]
 

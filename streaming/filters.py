@@ -106,9 +106,7 @@ def parse(query: Mapping[str, Sequence[str]]) -> StreamRequest:
     )
 
 
-_PARAMETERS = frozenset(
-    {"execution_id", "status", "action_ref", "pack", "parent", "last_event_id"}
-)
+_PARAMETERS = frozenset({"execution_id", "status", "action_ref", "pack", "parent", "last_event_id"})
 
 
 def _texts(name: str, query: Mapping[str, Sequence[str]], *, most: int = MAX_VALUES) -> list[str]:

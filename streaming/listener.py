@@ -28,6 +28,13 @@ RETRY_SECONDS = (0.2, 10.0)  # first and longest wait before connecting again
 LAYER_REST_SECONDS = 1.0
 
 
+_NOT_MIGRATED = (
+    psycopg.errors.InvalidSchemaName,
+    psycopg.errors.UndefinedFunction,
+    psycopg.errors.UndefinedTable,
+)
+
+
 @dataclass(frozen=True, slots=True)
 class WorkerLimits:
     """`tick_seconds` 0 turns the tick off. `message_bytes` bounds one layer message."""
@@ -167,6 +174,8 @@ class Listener:
 
 
 def _line(exc: BaseException) -> str:
-    """Return the error in one line."""
+    """Return the error in one line, with the mend where we know it."""
+    if isinstance(exc, _NOT_MIGRATED):
+        return "the database is not migrated to this version; run manage.py migrate"
     text = " ".join(str(exc).split())
     return f"{type(exc).__name__}: {text}" if text else type(exc).__name__

@@ -15,6 +15,7 @@ from streaming.filters import Filter
 from streaming.hub import Hub
 from streaming.replay import LogUnavailable
 from streaming.subscriber import Reset, Subscriber
+from streaming.threads import release
 
 logger = logging.getLogger("attune.stream")
 
@@ -60,6 +61,7 @@ async def stream(
     subscriber = hub.subscribe(filter, start.position.seq)
     metrics.STREAMS.inc()
     try:
+        await release()  # here, not in the view: middleware uses the thread after the view
         yield _opening(hub, start, expires_at)
         beat_at = time.monotonic() + hub.limits.heartbeat_seconds
         while (now := time.monotonic()) < ends:

@@ -4,32 +4,39 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import psycopg
 import psutil
+import psycopg
 import pytest
-from django.db import connections
 from psycopg import sql
 
 from attune.local.postgres import EmbeddedPostgres
 from attune.local.redis import EmbeddedRedis
 from tests import settings
-from tests.servers import Stack, running_stack, wait_for
+from tests.servers import PROJECT, Stack, product_env, running_stack, wait_for
 
-# Durability costs time and proves nothing here: no test takes the power away.
-FAST = {"fsync": "off", "full_page_writes": "off", "max_connections": "300"}
+OPTIONS = {
+    # Durability costs time and proves nothing here: no test takes the power away.
+    "fsync": "off",
+    "full_page_writes": "off",
+    "max_connections": "300",
+    # Small enough for a test to fill it.
+    "max_notify_queue_pages": "256",
+}
 
 _keep: set[int] = set()  # processes of the whole run, by id
 
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[EmbeddedPostgres]:
-    server = EmbeddedPostgres(settings.POSTGRES, options=FAST)
+    server = EmbeddedPostgres(settings.POSTGRES, options=OPTIONS)
     server.start()
     yield server
     server.stop()
@@ -51,16 +58,21 @@ def _remove_folder() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def django_db_modify_db_settings(postgres: EmbeddedPostgres, redis_server: EmbeddedRedis) -> None:
-    """pytest-django's hook before it makes the test database: have a server to make it on."""
+def template(postgres: EmbeddedPostgres) -> str:
+    """The name of a migrated, empty database to clone."""
+    postgres.create_database(settings.TEMPLATE)
+    subprocess.run(
+        [sys.executable, "manage.py", "migrate", "--verbosity", "0"],
+        env=product_env(postgres.url(settings.TEMPLATE)),
+        cwd=PROJECT,
+        check=True,
+    )
+    return settings.TEMPLATE
 
 
 @pytest.fixture(scope="session")
-def template(django_db_setup: None, postgres: EmbeddedPostgres) -> str:
-    """The name of a migrated, empty database to clone."""
-    connections.close_all()
-    postgres.create_database("attune_template", template="test_attune")
-    return "attune_template"
+def django_db_modify_db_settings(template: str, redis_server: EmbeddedRedis) -> None:
+    """pytest-django's hook before it makes the test database: have what it is made from."""
 
 
 def _clone(postgres: EmbeddedPostgres, template: str) -> Iterator[str]:
@@ -126,10 +138,19 @@ def _no_leaks() -> Iterator[None]:
 
 def _left_threads(before: set[threading.Thread]) -> list[threading.Thread]:
     # asyncio's own pool for name lookups ends with the loop; tests' loops end with them.
-    return [t for t in threading.enumerate() if t not in before and not t.daemon]
+    return [
+        thread
+        for thread in threading.enumerate()
+        if thread not in before and not thread.daemon and not thread.name.startswith("asyncio_")
+    ]
 
 
-@pytest.fixture(autouse=True)
+def pytest_itemcollected(item: pytest.Item) -> None:
+    if isinstance(item, pytest.Function) and asyncio.iscoroutinefunction(item.obj):
+        item.fixturenames.insert(0, "_no_tasks")
+
+
+@pytest.fixture
 async def _no_tasks() -> Any:
     """Fail where an asyncio test leaves a task behind."""
     yield

@@ -15,7 +15,7 @@ from typing import Any
 
 import httpx
 import psycopg
-from django.contrib.auth.hashers import make_password
+from django.contrib.auth.hashers import PBKDF2PasswordHasher
 
 from attune.local.processes import spawn, stop
 
@@ -167,7 +167,7 @@ def add_user(database_url: str, username: str, **columns: Any) -> int:
     """Insert a user with the password `secret`, and return its id."""
     values = {
         "username": username,
-        "password": make_password("secret"),
+        "password": PBKDF2PasswordHasher().encode("secret", "salt", iterations=1000),
         "is_active": True,
         "is_staff": False,
         "is_superuser": False,

@@ -26,5 +26,8 @@ os.environ |= {
 }
 
 from attune.settings import *  # noqa: E402, F403
+from attune.settings import DATABASES  # noqa: E402
 
+TEMPLATE = "attune_template"
+DATABASES["default"]["TEST"] = {"TEMPLATE": TEMPLATE}
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]

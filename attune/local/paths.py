@@ -5,6 +5,7 @@ Pure paths and one small file: settings import this before anything runs.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
@@ -48,10 +49,9 @@ class LocalPaths:
             "DATABASE_URL": f"postgresql://postgres@/{DATABASE_NAME}?host={self.postgres}",
             "REDIS_URL": f"unix://{self.redis / 'redis.sock'}",
         }
-        try:
+        # Never started, or cut off while writing: the defaults hold in most cases.
+        with contextlib.suppress(OSError, ValueError):
             urls |= json.loads(self.addresses.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            pass  # never started, or cut off while writing: the defaults hold in most cases
         return urls
 
     def read_secret_key(self) -> str:

@@ -73,7 +73,10 @@ class EmbeddedRedis:
             self._short.cleanup()
 
     def _answers(self) -> bool:
-        with contextlib.suppress(redis.RedisError), redis.Redis(unix_socket_path=str(self._socket)) as r:
+        with (
+            contextlib.suppress(redis.RedisError),
+            redis.Redis(unix_socket_path=str(self._socket)) as r,
+        ):
             return bool(r.ping())
         return False
 

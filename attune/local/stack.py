@@ -19,8 +19,9 @@ class LocalStack:
     def __init__(self, paths: LocalPaths) -> None:
         self.paths = paths
         self.urls: dict[str, str] = {}
-        self.secret_key = ""
-        self._postgres = None if os.environ.get("DATABASE_URL") else EmbeddedPostgres(paths.postgres)
+        self._postgres = (
+            None if os.environ.get("DATABASE_URL") else EmbeddedPostgres(paths.postgres)
+        )
         self._redis = None if os.environ.get("REDIS_URL") else EmbeddedRedis(paths.redis)
 
     @property
@@ -40,8 +41,8 @@ class LocalStack:
             if self._redis is not None:
                 self._redis.start()
                 self.urls["REDIS_URL"] = self._redis.url
+            self._keep_secret_key()
             if self._postgres is not None:
-                self.secret_key = self._keep_secret_key()
                 self._postgres.start()
                 self._postgres.create_database(DATABASE_NAME)
                 self.urls["DATABASE_URL"] = self._postgres.url(DATABASE_NAME)
@@ -66,11 +67,11 @@ class LocalStack:
     ) -> None:
         self.stop()
 
-    def _keep_secret_key(self) -> str:
-        """Return the stack's secret key, made at its first start."""
-        path = self.paths.secret_key
-        if not path.exists():
-            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(secrets.token_urlsafe(64))
-        return self.paths.read_secret_key()
+    def _keep_secret_key(self) -> None:
+        """Write the stack's secret key at its first start; the settings read it."""
+        try:
+            handle = os.open(self.paths.secret_key, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        except FileExistsError:
+            return
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(secrets.token_urlsafe(64))

@@ -18,7 +18,9 @@ class Conflict(APIException):
     default_code = "conflict"
 
 
-def create(user: User, *, action_ref: str, config: Any = None, parent: int | None = None) -> Execution:
+def create(
+    user: User, *, action_ref: str, config: Any = None, parent: int | None = None
+) -> Execution:
     """Request a run; raises ValidationError where action or parent is unknown or invisible."""
     action = visibility.visible_actions(user).filter(ref=action_ref).first()
     if action is None:
@@ -51,5 +53,3 @@ def change(user: User, pk: int, changes: dict[str, Any], *, version: int | None)
     execution.save(update_fields=sorted(changes))
     execution.refresh_from_db()
     return execution
-
-

@@ -1,11 +1,16 @@
 from __future__ import annotations
 
+import json
+import re
 from typing import Any
 
 from rest_framework import serializers
 
 from executions.models import Action, Execution, Pack
 from executions.status import STATUSES
+
+# In JSON text: an escaped NUL (not an escaped backslash before "u0000"), or a lone surrogate.
+_UNSTORABLE = re.compile(r"(?<!\\)(?:\\\\)*\\u0000|[\ud800-\udfff]")
 
 
 class PackSerializer(serializers.ModelSerializer[Pack]):
@@ -52,12 +57,24 @@ class StrictSerializer(serializers.Serializer[Any]):
         return super().to_internal_value(data)
 
 
+class StoredJSONField(serializers.JSONField):
+    """JSON that PostgreSQL can store: jsonb holds neither NUL nor half a surrogate pair."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        value = super().to_internal_value(data)
+        if _UNSTORABLE.search(json.dumps(value, ensure_ascii=False)):
+            raise serializers.ValidationError("Cannot be stored: NUL or half a surrogate pair.")
+        return value
+
+
 class NewExecutionSerializer(StrictSerializer):
     """What a client sends to request an execution."""
 
     action_ref = serializers.CharField(max_length=255)
-    config = serializers.JSONField(required=False, allow_null=True)
-    parent = serializers.IntegerField(required=False, allow_null=True, min_value=1)
+    config = StoredJSONField(required=False, allow_null=True)
+    parent = serializers.IntegerField(  # type: ignore[assignment]  # a field, not an attribute
+        required=False, allow_null=True, min_value=1
+    )
 
 
 class ExecutionChangeSerializer(StrictSerializer):
@@ -70,7 +87,7 @@ class ExecutionChangeSerializer(StrictSerializer):
             "invalid_choice": 'Unknown status "{input}". Valid are: ' + ", ".join(STATUSES) + "."
         },
     )
-    result = serializers.JSONField(required=False, allow_null=True)
+    result = StoredJSONField(required=False, allow_null=True)
     version = serializers.IntegerField(required=False, min_value=1)
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.contrib.auth.models import AnonymousUser, User
 from django.db.models import QuerySet
 from rest_framework import mixins, status, viewsets
 from rest_framework.request import Request
@@ -27,12 +26,12 @@ class ExecutionViewSet(
     lookup_value_regex = "[1-9][0-9]{0,18}"
 
     def get_queryset(self) -> QuerySet[Execution]:
-        return visibility.visible_executions(_user(self.request.user))
+        return visibility.visible_executions(visibility.signed_in(self.request.user))
 
     def create(self, request: Request) -> Response:
         new = NewExecutionSerializer(data=request.data)
         new.is_valid(raise_exception=True)
-        execution = changes.create(_user(request.user), **new.validated_data)
+        execution = changes.create(visibility.signed_in(request.user), **new.validated_data)
         return Response(self.get_serializer(execution).data, status=status.HTTP_201_CREATED)
 
     def partial_update(self, request: Request, pk: str) -> Response:
@@ -40,7 +39,9 @@ class ExecutionViewSet(
         change.is_valid(raise_exception=True)
         fields: dict[str, Any] = dict(change.validated_data)
         version = fields.pop("version", None)
-        execution = changes.change(_user(request.user), int(pk), fields, version=version)
+        execution = changes.change(
+            visibility.signed_in(request.user), int(pk), fields, version=version
+        )
         return Response(self.get_serializer(execution).data)
 
 
@@ -48,16 +49,11 @@ class PackViewSet(mixins.ListModelMixin, viewsets.GenericViewSet[Pack]):
     serializer_class = PackSerializer
 
     def get_queryset(self) -> QuerySet[Pack]:
-        return visibility.visible_packs(_user(self.request.user))
+        return visibility.visible_packs(visibility.signed_in(self.request.user))
 
 
 class ActionViewSet(mixins.ListModelMixin, viewsets.GenericViewSet[Action]):
     serializer_class = ActionSerializer
 
     def get_queryset(self) -> QuerySet[Action]:
-        return visibility.visible_actions(_user(self.request.user))
-
-
-def _user(user: User | AnonymousUser) -> User:
-    assert isinstance(user, User), "every view here requires authentication"
-    return user
+        return visibility.visible_actions(visibility.signed_in(self.request.user))

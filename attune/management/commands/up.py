@@ -125,17 +125,9 @@ def _prepare_database(stack: LocalStack) -> bool:
         connections.close_all()
 
 
-def _start_children(
-    stack: LocalStack, host: str, port: int
-) -> dict[str, subprocess.Popen[bytes]]:
-    # Defaults: whatever the environment says comes first.
-    env = {
-        "ATTUNE_SECRET_KEY": settings.SECRET_KEY if not stack.own_database else stack.secret_key,
-        "ATTUNE_ALLOWED_HOSTS": ",".join({"127.0.0.1", "localhost", "[::1]", host}),
-        "ATTUNE_HTTPS": "false",  # nothing here terminates TLS
-        **os.environ,
-        **stack.urls,
-    }
+def _start_children(stack: LocalStack, host: str, port: int) -> dict[str, subprocess.Popen[bytes]]:
+    hosts = ",".join({*settings.ALLOWED_HOSTS, host})
+    env = {**os.environ, **stack.urls, "ATTUNE_ALLOWED_HOSTS": hosts}
     manage = [sys.executable, str(PROJECT_DIR / "manage.py")]
     daphne = [sys.executable, "-m", "daphne", "-v", "0", "--no-server-name"]
     return {
@@ -170,5 +162,3 @@ def _check_alive(children: dict[str, subprocess.Popen[bytes]]) -> None:
             raise LocalStackError(
                 f"the {name} has ended with status {process.returncode}; see its output above"
             )
-
-

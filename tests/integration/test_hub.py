@@ -1,0 +1,221 @@
+"""The hub in this process, on a real log and a real channel layer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from django.conf import settings
+
+from attune.local.redis import EmbeddedRedis
+from executions.eventlog import Event, Position
+from streaming.filters import Filter
+from streaming.hub import Hub
+from streaming.layer import Layer
+from streaming.messages import Batch
+from streaming.replay import LogReader
+from streaming.subscriber import Reset, Subscriber
+from tests.rows import Connection, add_execution, one, sequence, set_status
+
+WAIT_SECONDS = 15.0
+
+
+@pytest.fixture(autouse=True)
+def _layer_server(redis_server: EmbeddedRedis) -> None:
+    """Every test here needs a channel layer."""
+
+
+@asynccontextmanager
+async def running_hub(database: str, **limits: Any) -> AsyncIterator[Hub]:
+    hub = Hub(
+        Layer(),
+        LogReader(database, connections=2),
+        replace(settings.ATTUNE, layer_silence_seconds=0.2, **limits),
+    )
+    async with hub:
+        await until(lambda: hub.position.epoch)
+        yield hub
+
+
+async def until(condition: Callable[[], Any]) -> None:
+    async with asyncio.timeout(WAIT_SECONDS):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+async def collect(subscriber: Subscriber, upto: int) -> list[int | str]:
+    """Return the seqs (and resets) that a stream would send, until it stands at `upto`."""
+    seen: list[int | str] = []
+    async with asyncio.timeout(WAIT_SECONDS):
+        while subscriber.position.seq < upto:
+            item = await subscriber.next()
+            if item is None:
+                subscriber.wake_at = 0.0  # the hub's tick wakes us at the latest
+                await subscriber.wait()
+            elif isinstance(item, Reset):
+                seen.append(item.reason)
+            else:
+                lines = item.data.decode().splitlines()
+                ids = [line for line in lines if line.startswith("id: ")]
+                assert len(ids) == item.events
+                seen += [int(line.rpartition("-")[2]) for line in ids]
+    return seen
+
+
+def epoch(conn: Connection) -> str:
+    return str(one(conn, "SELECT epoch FROM attune.stream_state"))
+
+
+def logged(conn: Connection, seqs: range) -> tuple[Event, ...]:
+    rows = conn.execute(
+        "SELECT seq, execution, version, op, status, old_status, action_ref, parent, event"
+        " FROM attune.execution_event WHERE seq BETWEEN %s AND %s ORDER BY seq",
+        [seqs.start, seqs.stop - 1],
+    )
+    return tuple(Event(*row) for row in rows)
+
+
+async def publish(layer: Layer, conn: Connection, seqs: range, **changes: Any) -> None:
+    await layer.publish(replace(Batch(epoch(conn), seqs.stop - 1, logged(conn, seqs)), **changes))
+
+
+def add_events(conn: Connection, count: int) -> int:
+    """Add so many events to the log, of one execution, and return its id."""
+    execution = add_execution(conn)
+    for number in range(count - 1):
+        conn.execute(
+            "UPDATE attune.execution SET enforcement = %s WHERE id = %s", [number, execution]
+        )
+    sequence(conn)
+    return execution
+
+
+async def test_it_delivers_what_the_layer_brings(conn: Connection, database: str) -> None:
+    async with running_hub(database) as hub, Layer() as layer:
+        subscriber = hub.subscribe(Filter(), 0)
+        add_events(conn, 3)
+        await publish(layer, conn, range(1, 4))
+        assert await collect(subscriber, 3) == [1, 2, 3]
+        hub.unsubscribe(subscriber)
+
+
+async def test_it_repairs_a_gap_and_drops_repeats(conn: Connection, database: str) -> None:
+    async with running_hub(database) as hub, Layer() as layer:
+        subscriber = hub.subscribe(Filter(), 0)
+        add_events(conn, 6)
+        await publish(layer, conn, range(4, 6))  # 1 to 3 never arrive
+        await publish(layer, conn, range(2, 6))  # and this arrives twice
+        await publish(layer, conn, range(6, 7))
+        assert await collect(subscriber, 6) == [1, 2, 3, 4, 5, 6]
+        hub.unsubscribe(subscriber)
+
+
+async def test_it_needs_no_message_at_all(conn: Connection, database: str) -> None:
+    async with running_hub(database) as hub:
+        subscriber = hub.subscribe(Filter(), 0)
+        add_events(conn, 4)
+        assert await collect(subscriber, 4) == [1, 2, 3, 4]
+        hub.unsubscribe(subscriber)
+
+
+async def test_it_ignores_forged_and_broken_messages(conn: Connection, database: str) -> None:
+    async with running_hub(database) as hub, Layer() as layer:
+        subscriber = hub.subscribe(Filter(), 0)
+        await layer._layer.group_send("attune.events", {"type": "nonsense"})
+        await publish(layer, conn, range(1, 1), epoch="beef", last_seq=99)
+        await publish(layer, conn, range(1, 1), last_seq=10**12)
+        add_events(conn, 2)
+        assert await collect(subscriber, 2) == [1, 2]
+        assert hub.alive
+        hub.unsubscribe(subscriber)
+
+
+async def test_it_takes_a_position_message_as_a_hint(conn: Connection, database: str) -> None:
+    async with running_hub(database) as hub, Layer() as layer:
+        subscriber = hub.subscribe(Filter(), 0)
+        add_events(conn, 2)
+        await publish(layer, conn, range(1, 1), last_seq=2)
+        assert await collect(subscriber, 2) == [1, 2]
+        hub.unsubscribe(subscriber)
+
+
+async def test_it_replays_then_goes_live_without_gap_or_repeat(
+    conn: Connection, database: str
+) -> None:
+    add_events(conn, 50)
+    async with running_hub(database, replay_page_events=7) as hub:
+        subscriber = hub.subscribe(Filter(), 5)
+        reading = asyncio.create_task(collect(subscriber, 90))
+        for _ in range(4):
+            await asyncio.to_thread(add_events, conn, 10)
+        assert await reading == list(range(6, 91))
+        hub.unsubscribe(subscriber)
+
+
+async def test_it_replays_from_the_log_what_memory_has_forgotten(
+    conn: Connection, database: str
+) -> None:
+    async with running_hub(database, ring_events=5, replay_page_events=3) as hub:
+        slow = hub.subscribe(Filter(), 0)
+        add_events(conn, 40)
+        await until(lambda: hub.position.seq == 40)
+        assert await collect(slow, 40) == list(range(1, 41))
+        hub.unsubscribe(slow)
+
+
+async def test_it_filters_replay_and_live_alike(conn: Connection, database: str) -> None:
+    wanted, other = add_execution(conn), add_execution(conn)
+    set_status(conn, other, "running")
+    set_status(conn, wanted, "running")
+    sequence(conn)
+    async with running_hub(database) as hub:
+        by_id = hub.subscribe(Filter(executions=frozenset({wanted})), 0)
+        by_status = hub.subscribe(Filter(statuses=frozenset({"running"})), 0)
+        for execution in (other, wanted):
+            set_status(conn, execution, "completed")
+        sequence(conn)
+        assert await collect(by_id, 6) == [1, 4, 6]
+        assert await collect(by_status, 6) == [3, 4, 5, 6]
+        hub.unsubscribe(by_id)
+        hub.unsubscribe(by_status)
+
+
+async def test_it_resets_streams_when_the_epoch_changes(conn: Connection, database: str) -> None:
+    add_events(conn, 3)
+    async with running_hub(database) as hub:
+        subscriber = hub.subscribe(Filter(), 3)
+        conn.execute("UPDATE attune.stream_state SET epoch = 'beef', last_seq = 10")
+        assert await collect(subscriber, 10) == ["epoch_changed"]
+        assert subscriber.position == Position("beef", 10)
+        hub.unsubscribe(subscriber)
+
+
+async def test_it_resets_a_stream_whose_history_was_pruned(conn: Connection, database: str) -> None:
+    add_events(conn, 10)
+    async with running_hub(database) as hub:
+        conn.execute("DELETE FROM attune.execution_event WHERE seq <= 5")
+        conn.execute("UPDATE attune.stream_state SET floor_seq = 5")
+        subscriber = hub.subscribe(Filter(), 2)
+        assert await collect(subscriber, 10) == ["history_gone"]
+        hub.unsubscribe(subscriber)
+
+
+async def test_it_skips_what_would_not_fit_into_memory(conn: Connection, database: str) -> None:
+    async with running_hub(database, ring_events=5) as hub:
+        subscriber = hub.subscribe(Filter(), 0)
+        add_events(conn, 100)
+        assert await collect(subscriber, 100) == list(range(1, 101))
+        hub.unsubscribe(subscriber)
+
+
+async def test_it_forgets_feeds_that_nobody_reads(conn: Connection, database: str) -> None:
+    async with running_hub(database) as hub:
+        one_, two = Filter(executions=frozenset({1, 2})), Filter(packs=frozenset({"core"}))
+        subscribers = [hub.subscribe(f, 0) for f in (one_, one_, two)]
+        for subscriber in subscribers:
+            hub.unsubscribe(subscriber)
+        assert (hub._feeds, hub._feeds_of, hub._broad, hub._subscribers) == ({}, {}, set(), {})

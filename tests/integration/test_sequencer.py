@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import threading
+
+import psycopg
+
+from executions import eventlog
+from executions.eventlog import Position
+from tests.rows import Connection, add_execution, events, inbox, one, sequence, set_status
+
+
+def test_it_numbers_densely_in_batches(conn: Connection) -> None:
+    for _ in range(5):
+        add_execution(conn)
+    epoch = one(conn, "SELECT epoch FROM attune.stream_state")
+    assert sequence(conn, 2) == (epoch, 1, 2)
+    assert sequence(conn, 2) == (epoch, 3, 4)
+    assert sequence(conn, 2) == (epoch, 5, 5)
+    assert sequence(conn, 2) == (epoch, 6, 5)  # nothing left
+    assert [e["seq"] for e in events(conn)] == [1, 2, 3, 4, 5]
+    assert inbox(conn) == []
+
+
+def test_it_leaves_the_work_to_whoever_is_at_it(conn: Connection, database: str) -> None:
+    add_execution(conn)
+    with psycopg.connect(database) as other:
+        other.execute("SELECT * FROM attune.stream_state FOR UPDATE")
+        assert sequence(conn) is None
+    assert sequence(conn) is not None
+
+
+def test_it_delivers_a_late_committer_after_those_who_came_first(
+    conn: Connection, database: str
+) -> None:
+    with psycopg.connect(database) as late:
+        waiting = add_execution(late)
+        done = add_execution(conn)
+        sequence(conn)
+        late.commit()
+    sequence(conn)
+    assert [(e["seq"], e["entity_id"]) for e in events(conn)] == [(1, done), (2, waiting)]
+
+
+def test_it_loses_and_inverts_nothing_under_competing_writers_and_workers(
+    conn: Connection, database: str
+) -> None:
+    executions = [add_execution(conn) for _ in range(5)]
+    writers, rounds = 6, 40
+    done = threading.Event()
+
+    def write(number: int) -> None:
+        with psycopg.connect(database, autocommit=True) as mine:
+            for turn in range(rounds):
+                target = executions[(number + turn) % len(executions)]
+                mine.execute(
+                    "UPDATE attune.execution SET enforcement = coalesce(enforcement, 0) + 1"
+                    " WHERE id = %s",
+                    [target],
+                )
+
+    def work() -> None:
+        with psycopg.connect(database, autocommit=True) as mine:
+            while not done.is_set():
+                sequence(mine, 7)
+
+    workers = [threading.Thread(target=work) for _ in range(2)]
+    writing = [threading.Thread(target=write, args=[n]) for n in range(writers)]
+    for thread in workers + writing:
+        thread.start()
+    for thread in writing:
+        thread.join()
+    done.set()
+    for thread in workers:
+        thread.join()
+    while inbox(conn):
+        sequence(conn)
+
+    log = events(conn)
+    assert [e["seq"] for e in log] == list(range(1, 5 + writers * rounds + 1))
+    for execution in executions:
+        versions = [e["version"] for e in log if e["entity_id"] == execution]
+        assert versions == list(range(1, len(versions) + 1))
+
+
+def test_it_starts_a_new_epoch_in_another_database(conn: Connection) -> None:
+    opened = conn.execute("SELECT * FROM attune.stream_open_v1()").fetchone()
+    again = conn.execute("SELECT * FROM attune.stream_open_v1()").fetchone()
+    assert opened == again
+    conn.execute("UPDATE attune.stream_state SET origin = 'the database this was dumped from'")
+    moved = conn.execute("SELECT * FROM attune.stream_open_v1()").fetchone()
+    assert opened is not None and moved is not None
+    assert moved[0] != opened[0]
+    assert moved[1] == opened[1]
+
+
+async def test_it_reads_pages_and_single_executions(conn: Connection, database: str) -> None:
+    first, second = add_execution(conn), add_execution(conn)
+    set_status(conn, first, "running")
+    sequence(conn)
+    async with await psycopg.AsyncConnection.connect(database, autocommit=True) as reader:
+        state = await eventlog.state(reader)
+        assert (state.last_seq, state.floor_seq) == (3, 0)
+        page = await eventlog.read(reader, after=1, limit=10)
+        assert [(e.seq, e.execution, e.op) for e in page] == [
+            (2, second, "INSERT"),
+            (3, first, "UPDATE"),
+        ]
+        own = await eventlog.read(reader, after=0, limit=10, executions=frozenset({first}))
+        assert [e.seq for e in own] == [1, 3]
+        cut = await eventlog.read(reader, after=0, upto=2, limit=1)
+        assert [e.seq for e in cut] == [1]
+
+
+def test_it_writes_and_reads_positions() -> None:
+    assert Position.parse("5f1c-1042") == Position("5f1c", 1042)
+    assert str(Position("5f1c", 1042)) == "5f1c-1042"
+    for text in ("", "5f1c", "5f1c-", "-1", "5f1c-01", "5F1C-1", "5f1c-1\n", "x-1", "5f1c-1-2"):
+        assert Position.parse(text) is None, text
+    assert Position.parse(f"5f1c-{2**63}") is None

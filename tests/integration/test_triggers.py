@@ -1,0 +1,247 @@
+"""What the database does by itself when somebody writes plain SQL."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+
+import psycopg
+import pytest
+from psycopg.types.json import Jsonb
+
+from executions.status import STATUSES, TERMINAL
+from tests.rows import (
+    Connection,
+    add_execution,
+    column,
+    events,
+    inbox,
+    one,
+    sequence,
+    set_status,
+)
+
+
+def payloads(conn: Connection, count: int) -> list[str]:
+    return [n.payload for n in conn.notifies(timeout=10, stop_after=count)]
+
+
+def test_it_records_insert_update_and_delete(conn: Connection) -> None:
+    execution = add_execution(conn)
+    set_status(conn, execution, "running")
+    conn.execute("DELETE FROM attune.execution WHERE id = %s", [execution])
+    assert inbox(conn) == [
+        (execution, 1, "INSERT", "requested", None),
+        (execution, 2, "UPDATE", "running", "requested"),
+        (execution, 3, "DELETE", "running", "running"),
+    ]
+
+
+def test_it_makes_no_event_of_an_update_that_changes_nothing(conn: Connection) -> None:
+    execution = add_execution(conn)
+    before = column(conn, execution, "updated")
+    set_status(conn, execution, "requested")
+    conn.execute("UPDATE attune.execution SET version = 99, updated = now()")
+    assert len(inbox(conn)) == 1
+    assert column(conn, execution, "version") == 1
+    assert column(conn, execution, "updated") == before
+
+
+def test_it_makes_no_event_of_a_rolled_back_change(conn: Connection) -> None:
+    with pytest.raises(ZeroDivisionError), conn.transaction():
+        add_execution(conn)
+        raise ZeroDivisionError
+    assert inbox(conn) == []
+
+
+def test_it_keeps_times_and_version(conn: Connection) -> None:
+    execution = add_execution(conn)
+    assert column(conn, execution, "started") is None
+    set_status(conn, execution, "running")
+    started = column(conn, execution, "started")
+    assert started == column(conn, execution, "updated")
+    set_status(conn, execution, "completed")
+    assert column(conn, execution, "started") == started
+    assert column(conn, execution, "finished") == column(conn, execution, "updated")
+    set_status(conn, execution, "running")  # run again
+    assert column(conn, execution, "finished") is None
+    assert column(conn, execution, "version") == 4
+
+
+def test_it_takes_times_that_the_writer_gives(conn: Connection) -> None:
+    execution = add_execution(
+        conn, status="failed", started="2026-01-01T00:00Z", finished="2026-01-02T00:00Z"
+    )
+    lasted = column(conn, execution, "finished") - column(conn, execution, "started")
+    assert lasted == timedelta(days=1)
+
+
+@pytest.mark.parametrize("status", ["nonsense", "", "RUNNING", None])
+def test_it_refuses_an_unknown_status_and_lists_the_valid_ones(
+    conn: Connection, status: str | None
+) -> None:
+    with pytest.raises(psycopg.errors.CheckViolation) as caught:
+        add_execution(conn, status=status)
+    assert all(valid in str(caught.value.diag.message_hint) for valid in STATUSES)
+
+
+def test_it_knows_the_same_statuses_as_the_code(conn: Connection) -> None:
+    for status in STATUSES:
+        execution = add_execution(conn, status=status)
+        assert (column(conn, execution, "finished") is not None) == (status in TERMINAL)
+
+
+def test_it_refuses_another_id_and_endless_times(conn: Connection) -> None:
+    execution = add_execution(conn)
+    with pytest.raises(psycopg.errors.IntegrityConstraintViolation, match="keeps its id"):
+        conn.execute("UPDATE attune.execution SET id = id + 1 WHERE id = %s", [execution])
+    with pytest.raises(psycopg.errors.CheckViolation, match="times_sane"):
+        add_execution(conn, started="infinity")
+
+
+def test_it_records_truncate_as_deletes(conn: Connection) -> None:
+    executions = [add_execution(conn), add_execution(conn)]
+    conn.execute("TRUNCATE attune.execution")
+    assert [row[2] for row in inbox(conn)] == ["INSERT", "INSERT", "DELETE", "DELETE"]
+    assert {row[0] for row in inbox(conn)[2:]} == set(executions)
+
+
+def test_it_leaves_executions_when_their_action_or_parent_goes(conn: Connection) -> None:
+    pack = one(conn, "INSERT INTO attune.pack (ref) VALUES ('tests') RETURNING id")
+    action = one(
+        conn,
+        "INSERT INTO attune.action (ref, pack) VALUES ('tests.run', %s) RETURNING id",
+        pack,
+    )
+    assert one(conn, "SELECT pack_ref FROM attune.action") == "tests"
+    parent = add_execution(conn, action=action)
+    child = add_execution(conn, parent=parent)
+    conn.execute("DELETE FROM attune.pack")
+    conn.execute("DELETE FROM attune.execution WHERE id = %s", [parent])
+    assert column(conn, child, "parent") is None
+    assert [row[:3] for row in inbox(conn)[2:]] == [
+        (parent, 2, "UPDATE"),
+        (parent, 3, "DELETE"),
+        (child, 2, "UPDATE"),
+    ]
+
+
+def test_it_works_for_a_writer_without_other_rights_or_search_path(
+    conn: Connection, database: str
+) -> None:
+    execution = add_execution(conn)
+    role = f"writer_{one(conn, 'SELECT oid FROM pg_database WHERE datname = current_database()')}"
+    conn.execute(f"CREATE ROLE {role}")
+    try:
+        conn.execute(f"GRANT USAGE ON SCHEMA attune TO {role}")
+        conn.execute(f"GRANT INSERT, UPDATE ON attune.execution TO {role}")
+        with psycopg.connect(database, autocommit=True) as writer:
+            writer.execute(f"SET ROLE {role}")
+            writer.execute("SET search_path = pg_temp")
+            writer.execute("SET TimeZone = 'Asia/Kolkata'")
+            writer.execute("SET DateStyle = 'German'")
+            writer.execute("INSERT INTO attune.execution (action_ref) VALUES ('tests.run')")
+            writer.execute("UPDATE attune.execution SET status = 'running'")
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                writer.execute("SELECT * FROM attune.execution_inbox")
+        assert len(inbox(conn)) == 4
+        sequence(conn)
+        assert all(e["timestamp"].endswith("+00:00") for e in events(conn))
+        assert execution == events(conn)[0]["entity_id"]
+    finally:
+        conn.execute(f"DROP OWNED BY {role}")
+        conn.execute(f"DROP ROLE {role}")
+
+
+@pytest.mark.parametrize("character", ["a", "é", "漢", "😀", '"', "\\", "\n"])
+def test_it_never_makes_a_payload_that_notify_refuses(conn: Connection, character: str) -> None:
+    conn.execute("LISTEN attune_notifications")
+    size = len(json.dumps(character, ensure_ascii=False).encode()) - 2
+    for length in range(6800 // size, 8200 // size, max(1, 100 // size)):
+        add_execution(conn, result=Jsonb({"text": character * length}))
+        payload = payloads(conn, 1)[0]
+        assert len(payload.encode()) < 8000
+        data = json.loads(payload)
+        if data.get("truncated"):
+            assert data["data"]["result"] is None
+            assert length * size > 6500  # not sooner than it has to
+        else:
+            assert data["data"]["result"] == {"text": character * length}
+    sequence(conn)
+    assert all("truncated" not in event for event in events(conn))
+
+
+def test_it_never_makes_a_payload_that_notify_refuses_for_odd_refs(conn: Connection) -> None:
+    conn.execute("LISTEN attune_notifications")
+    for ref in ("\x01" * 255, "😀" * 255, '"' * 255):
+        add_execution(conn, ref, result=Jsonb("x" * 7000))
+        payload = payloads(conn, 1)[0]
+        assert len(payload.encode()) < 8000
+        assert json.loads(payload)["data"]["action_ref"] == ref
+
+
+def test_it_commits_a_huge_result_and_marks_it_truncated(conn: Connection) -> None:
+    conn.execute("LISTEN attune_notifications")
+    add_execution(conn, result=Jsonb({"text": "x" * 1_000_000}))
+    add_execution(conn, result=Jsonb(list(range(200_000))))
+    sequence(conn)
+    for event in [*map(json.loads, payloads(conn, 2)), *events(conn)]:
+        assert event["truncated"] is True
+        assert event["data"]["result"] is None
+
+
+def test_it_says_null_is_not_truncated(conn: Connection) -> None:
+    add_execution(conn, result=Jsonb(None))
+    add_execution(conn, result=None)
+    sequence(conn)
+    assert [("truncated" in e, e["data"]["result"]) for e in events(conn)] == [(False, None)] * 2
+
+
+def test_it_handles_a_bulk_update_after_a_single_one_in_one_session(conn: Connection) -> None:
+    execution = add_execution(conn)
+    set_status(conn, execution, "scheduled")  # plans the trigger's statement for one row
+    conn.execute(
+        "INSERT INTO attune.execution (action_ref)"
+        " SELECT 'tests.run' FROM generate_series(1, 10000)"
+    )
+    # Quadratic work would take minutes here.
+    conn.execute("SET statement_timeout = '30s'")
+    conn.execute("UPDATE attune.execution SET status = 'running'")
+    assert len(inbox(conn)) == 2 + 10_000 + 10_001
+
+
+def test_it_survives_a_listener_that_stalls_and_fills_the_queue(
+    conn: Connection, database: str
+) -> None:
+    """A full queue fails every commit that notifies (SQLSTATE 54000); ours must stop before."""
+    execution = add_execution(conn)
+    pages = int(one(conn, "SELECT current_setting('max_notify_queue_pages')"))
+    changes = pages * 8192 // 400  # a payload takes more than 400 bytes: more than fit
+    with psycopg.connect(database, autocommit=True) as stalled:
+        stalled.execute("LISTEN attune_notifications")
+        stalled.execute("BEGIN")
+        stalled.execute("SELECT 1")
+        conn.execute(
+            f"""DO $$ BEGIN FOR i IN 1..{changes} LOOP
+                UPDATE attune.execution SET enforcement = i WHERE id = {execution};
+                COMMIT;
+            END LOOP; END $$"""
+        )
+        assert 0.4 < one(conn, "SELECT pg_notification_queue_usage()") < 0.6
+    assert len(inbox(conn)) == 1 + changes
+
+
+def test_it_keeps_the_order_of_two_writers_of_one_row(conn: Connection, database: str) -> None:
+    execution = add_execution(conn)
+    with psycopg.connect(database) as first, psycopg.connect(database) as second:
+        set_status(first, execution, "running")
+        second.execute("SET lock_timeout = '10ms'")
+        with pytest.raises(psycopg.errors.LockNotAvailable):
+            set_status(second, execution, "failed")
+        second.rollback()
+        sequence(conn)
+        first.commit()
+        set_status(second, execution, "failed")
+        second.commit()
+    sequence(conn)
+    assert [(e["seq"], e["version"]) for e in events(conn)] == [(1, 1), (2, 2), (3, 3)]

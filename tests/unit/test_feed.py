@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+from executions.eventlog import Event
+from streaming.feed import Feed, Frame, Ring
+from streaming.filters import Filter
+
+
+def frame(seq: int, size: int = 10) -> Frame:
+    return Frame(Event(seq, 7, 1, "UPDATE", "running", None, "tests.run", None, ""), b"x" * size)
+
+
+def filled(ring: Ring, feed: Feed, seqs: range) -> None:
+    for seq in seqs:
+        ring.append(frame(seq))
+        feed.append(frame(seq))
+
+
+def test_it_bounds_the_ring_by_number_and_bytes() -> None:
+    ring = Ring(max_events=3, max_bytes=100)
+    for seq in range(1, 6):
+        ring.append(frame(seq))
+    assert (len(ring), ring.bytes, ring.floor) == (3, 30, 2)
+    ring.append(frame(6, size=95))
+    assert (len(ring), ring.bytes, ring.floor) == (1, 95, 5)
+    ring.append(frame(7, size=101))
+    assert (len(ring), ring.bytes, ring.floor) == (0, 0, 7)
+
+
+def test_it_forgets_in_the_feed_what_the_ring_forgets() -> None:
+    ring = Ring(max_events=3, max_bytes=1000)
+    feed = Feed(Filter(), ring, since=0)
+    filled(ring, feed, range(1, 6))
+    assert feed.floor == 2
+    assert feed.after(2, max_bytes=1000).events == 3
+    ring.append(frame(6))  # does not match this feed
+    feed.trim()
+    assert feed.after(3, max_bytes=1000).events == 2
+
+
+def test_it_survives_an_event_too_large_for_the_ring() -> None:
+    ring = Ring(max_events=3, max_bytes=5)
+    feed = Feed(Filter(), ring, since=0)
+    filled(ring, feed, range(1, 3))
+    assert feed.floor == 2
+    assert feed.after(2, max_bytes=1000).data == b""
+
+
+def test_it_joins_up_to_a_size_but_at_least_one() -> None:
+    ring = Ring(max_events=100, max_bytes=1000)
+    feed = Feed(Filter(), ring, since=0)
+    filled(ring, feed, range(1, 6))
+    chunk = feed.after(0, max_bytes=25)
+    assert (len(chunk.data), chunk.last_seq, chunk.events) == (20, 2, 2)
+    assert feed.after(2, max_bytes=1).last_seq == 3
+    assert feed.after(5, max_bytes=25).events == 0
+
+
+def test_it_joins_once_for_streams_at_the_same_place() -> None:
+    ring = Ring(max_events=100, max_bytes=1000)
+    feed = Feed(Filter(), ring, since=0)
+    filled(ring, feed, range(1, 3))
+    first = feed.after(0, max_bytes=1000)
+    assert feed.after(0, max_bytes=1000) is first
+    filled(ring, feed, range(3, 4))
+    assert feed.after(0, max_bytes=1000).last_seq == 3
+
+
+def test_it_knows_nothing_from_before_it_was_made() -> None:
+    ring = Ring(max_events=100, max_bytes=1000)
+    ring.start(10)
+    feed = Feed(Filter(), ring, since=12)
+    assert feed.floor == 12
+    feed.restart(20)
+    assert feed.floor == 20

@@ -1,0 +1,67 @@
+"""Imports go one way; a module that breaks this is in the wrong place."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+# What `streaming` may know of `executions`.
+PUBLIC = {
+    "executions.eventlog",
+    "executions.database",
+    "executions.status",
+    "executions.visibility",
+}
+PUBLIC |= {"executions.models"}
+PURE = {
+    "executions/status.py",
+    "executions/eventlog.py",
+    "streaming/sse.py",
+    "streaming/messages.py",
+    "streaming/filters.py",
+    "streaming/feed.py",
+    "streaming/frames.py",
+    "streaming/subscriber.py",
+}
+
+
+def imports(path: Path) -> set[str]:
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def modules(package: str) -> list[Path]:
+    found = [p for p in (ROOT / package).rglob("*.py") if "migrations" not in p.parts]
+    assert found
+    return found
+
+
+def test_it_keeps_executions_free_of_streaming() -> None:
+    for path in modules("executions"):
+        assert not {n for n in imports(path) if n.split(".")[0] == "streaming"}, path
+
+
+def test_it_lets_streaming_see_only_the_public_side_of_executions() -> None:
+    for path in modules("streaming"):
+        used = {n for n in imports(path) if n.startswith("executions.")}
+        private = {n for n in used if not any(n == p or n.startswith(f"{p}.") for p in PUBLIC)}
+        assert not private, path
+
+
+@pytest.mark.parametrize("name", sorted(PURE))
+def test_it_keeps_the_core_free_of_django(name: str) -> None:
+    used = {n.split(".")[0] for n in imports(ROOT / name)}
+    assert not used & {"django", "rest_framework", "channels", "redis"}
+
+
+def test_it_keeps_the_listener_apart_from_hub_and_views() -> None:
+    used = imports(ROOT / "streaming/listener.py")
+    assert not used & {"streaming.hub", "streaming.views", "streaming.stream", "streaming.feed"}
