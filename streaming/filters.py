@@ -86,8 +86,8 @@ def parse(query: Mapping[str, Sequence[str]]) -> StreamRequest:
     Raises FilterError naming the first unknown parameter or wrong value.
     """
     for name in query:
-        if name not in _PARAMETERS:
-            known = ", ".join(sorted(_PARAMETERS))
+        if name not in PARAMETERS:
+            known = ", ".join(sorted(PARAMETERS))
             raise FilterError(f"unknown parameter {_shown(name)}; known are: {known}")
     cursors = query.get("last_event_id", ())
     if len(cursors) > 1:
@@ -106,7 +106,7 @@ def parse(query: Mapping[str, Sequence[str]]) -> StreamRequest:
     )
 
 
-_PARAMETERS = frozenset({"execution_id", "status", "action_ref", "pack", "parent", "last_event_id"})
+PARAMETERS = frozenset({"execution_id", "status", "action_ref", "pack", "parent", "last_event_id"})
 
 
 def _texts(name: str, query: Mapping[str, Sequence[str]], *, most: int = MAX_VALUES) -> list[str]:

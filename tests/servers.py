@@ -163,11 +163,13 @@ def running_stack(database_url: str, folder: Path, *, web: bool = True) -> Itera
         stack.stop()
 
 
-def add_user(database_url: str, username: str, **columns: Any) -> int:
-    """Insert a user with the password `secret`, and return its id."""
+def add_user(
+    database_url: str, username: str, *, password_text: str = "secret", **columns: Any
+) -> int:
+    """Insert a user and return its id."""
     values = {
         "username": username,
-        "password": PBKDF2PasswordHasher().encode("secret", "salt", iterations=1000),
+        "password": PBKDF2PasswordHasher().encode(password_text, "salt", iterations=1000),
         "is_active": True,
         "is_staff": False,
         "is_superuser": False,
