@@ -151,8 +151,9 @@ class Hub:
         wait = RETRY_SECONDS[0]
         while True:
             try:
-                channel = await self._layer.subscribe()
-                await self.refresh()
+                epoch = (await self.refresh()).epoch
+                channel = await self._layer.subscribe(epoch)
+                await self.refresh()  # what came before the subscription
                 wait = RETRY_SECONDS[0]
                 await self._receive(channel)
             except (LayerError, MessageError, LogUnavailable) as exc:

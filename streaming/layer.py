@@ -22,9 +22,13 @@ from streaming.messages import Batch
 
 logger = logging.getLogger("attune.layer")
 
-GROUP = "attune.events"
 # Redis answers within a millisecond or is in trouble.
 TIMEOUT_SECONDS = 2.0
+
+
+def group(epoch: str) -> str:
+    """Return the group of one log: two that share a Redis do not hear each other."""
+    return f"attune.events.{epoch}"
 
 
 class LayerError(Exception):
@@ -54,13 +58,13 @@ class Layer:
 
     async def publish(self, batch: Batch) -> None:
         """Send the batch to every subscribed process; raises LayerError."""
-        await self._timed(self._layer.group_send(GROUP, messages.encode(batch)))
+        await self._timed(self._layer.group_send(group(batch.epoch), messages.encode(batch)))
 
-    async def subscribe(self) -> str:
+    async def subscribe(self, epoch: str) -> str:
         """Subscribe anew, and return the name of the channel to receive from."""
         await self.close()
         channel: str = await self._timed(self._layer.new_channel())
-        await self._timed(self._layer.group_add(GROUP, channel))
+        await self._timed(self._layer.group_add(group(epoch), channel))
         return channel
 
     async def receive(self, channel: str, *, seconds: float) -> Batch:
@@ -78,9 +82,22 @@ class Layer:
     async def _timed(self, call: Any, *, seconds: float = TIMEOUT_SECONDS) -> Any:
         try:
             async with asyncio.timeout(seconds):
-                return await call
+                answer = await call
+            _check_cancelled()
+            return answer
         except TimeoutError as exc:
             raise LayerError(f"no answer within {seconds:g} s") from exc
         except (RedisError, OSError, InvalidToken, ValueError) as exc:
             # InvalidToken: somebody without our key wrote to the group.
             raise LayerError(f"{type(exc).__name__}: {exc}") from exc
+
+
+def _check_cancelled() -> None:
+    """Raise the cancellation that channels-redis has swallowed, if it has.
+
+    Its `flush` cancels its own receiver and waits for it under `except CancelledError: pass`;
+    if we are cancelled in that moment, it takes ours for the receiver's, and we never end.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError

@@ -208,9 +208,7 @@ DECLARE
         WHERE d.datname = current_database());
 BEGIN
     UPDATE attune.stream_state s
-    SET origin = here,
-        epoch = CASE WHEN s.origin = '' THEN s.epoch
-                     ELSE substr(md5(gen_random_uuid()::text), 1, 8) END
+    SET origin = here, epoch = substr(md5(gen_random_uuid()::text), 1, 8)
     WHERE s.origin <> here;
     RETURN QUERY SELECT s.epoch, s.last_seq FROM attune.stream_state s;
 END $$;

@@ -15,8 +15,8 @@ from attune.local.redis import EmbeddedRedis
 from executions.eventlog import Event, Position
 from streaming.filters import Filter
 from streaming.hub import Hub
-from streaming.layer import Layer
-from streaming.messages import Batch
+from streaming.layer import Layer, group
+from streaming.messages import Batch, encode
 from streaming.replay import LogReader
 from streaming.subscriber import Reset, Subscriber
 from tests.rows import Connection, add_execution, one, sequence, set_status
@@ -125,8 +125,9 @@ async def test_it_needs_no_message_at_all(conn: Connection, database: str) -> No
 async def test_it_ignores_forged_and_broken_messages(conn: Connection, database: str) -> None:
     async with running_hub(database) as hub, Layer() as layer:
         subscriber = hub.subscribe(Filter(), 0)
-        await layer._layer.group_send("attune.events", {"type": "nonsense"})
-        await publish(layer, conn, range(1, 1), epoch="beef", last_seq=99)
+        await layer._layer.group_send(group(epoch(conn)), {"type": "nonsense"})
+        other_epoch = encode(Batch("beef", 99, ()))
+        await layer._layer.group_send(group(epoch(conn)), other_epoch)
         await publish(layer, conn, range(1, 1), last_seq=10**12)
         add_events(conn, 2)
         assert await collect(subscriber, 2) == [1, 2]
