@@ -2,8 +2,12 @@ from __future__ import annotations
 
 from django.contrib import admin
 from django.urls import include, path
+from django.views.generic import RedirectView
+
+admin.site.site_header = admin.site.site_title = "attune"
 
 urlpatterns = [
+    path("", RedirectView.as_view(pattern_name="admin:index"), name="home"),
     path("", include("streaming.urls")),
     path("api/v1/", include("executions.api.urls")),
     path("admin/", admin.site.urls),

@@ -95,18 +95,18 @@ _READ_OF = """
 """
 
 
-async def listen(conn: Connection) -> Position:
-    """Start to LISTEN on `conn` (in autocommit), and return where the log stands.
+async def listen(conn: Connection) -> tuple[Position, str]:
+    """Start to LISTEN on `conn` (in autocommit); return the log's position and epoch before.
 
     Every worker calls this once a connection: it is also where a log that lives in another
-    database than the one it was numbered in gets its new epoch.
+    database than the one it was numbered in gets its new epoch. Mostly, both are the same.
     """
     await conn.execute(f"LISTEN {CHANNEL}")
-    cursor = await conn.execute("SELECT epoch, last_seq FROM attune.stream_open_v1()")
-    row = await cursor.fetchone()
-    if row is None:
-        raise psycopg.DataError("attune.stream_state is empty; migrate the database again")
-    return Position(*row)
+    cursor = await conn.execute(
+        "SELECT epoch, last_seq, previous_epoch FROM attune.stream_open_v1()"
+    )
+    epoch, last_seq, previous_epoch = _only(await cursor.fetchone())
+    return Position(epoch, last_seq), previous_epoch
 
 
 async def sequence(conn: Connection, *, batch: int) -> Sequenced | None:
@@ -124,10 +124,7 @@ async def sequence(conn: Connection, *, batch: int) -> Sequenced | None:
 async def state(conn: Connection) -> LogState:
     """Return where the log stands now."""
     cursor = await conn.execute("SELECT epoch, last_seq, floor_seq FROM attune.stream_state")
-    row = await cursor.fetchone()
-    if row is None:
-        raise psycopg.DataError("attune.stream_state is empty; migrate the database again")
-    return LogState(*row)
+    return LogState(*_only(await cursor.fetchone()))
 
 
 async def read(
@@ -147,3 +144,9 @@ async def read(
     else:
         cursor = await conn.execute(_READ_OF, [sorted(executions), after, upto, limit])
     return [Event(*row) for row in await cursor.fetchall()]
+
+
+def _only(row: tuple[Any, ...] | None) -> tuple[Any, ...]:
+    if row is None:
+        raise psycopg.DataError("attune.stream_state is empty; migrate the database again")
+    return row

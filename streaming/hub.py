@@ -155,17 +155,18 @@ class Hub:
                 channel = await self._layer.subscribe(epoch)
                 await self.refresh()  # what came before the subscription
                 wait = RETRY_SECONDS[0]
-                await self._receive(channel)
+                await self._receive(channel, epoch)
             except (LayerError, MessageError, LogUnavailable) as exc:
                 self._report(str(exc))
-            # Without the layer, the log alone keeps the streams going, if slower.
-            with contextlib.suppress(LogUnavailable):
-                await self.refresh()
-            await asyncio.sleep(wait * random.uniform(0.5, 1.0))
-            wait = min(wait * 2, RETRY_SECONDS[1])
+                # Without the layer, the log alone keeps the streams going, if slower.
+                with contextlib.suppress(LogUnavailable):
+                    await self.refresh()
+                await asyncio.sleep(wait * random.uniform(0.5, 1.0))
+                wait = min(wait * 2, RETRY_SECONDS[1])
 
-    async def _receive(self, channel: str) -> None:
-        while True:
+    async def _receive(self, channel: str, epoch: str) -> None:
+        """Take messages for as long as the epoch lasts."""
+        while self._epoch == epoch:
             batch = await self._layer.receive(channel, seconds=self.limits.layer_silence_seconds)
             self._heard = time.monotonic()
             self._report(None)

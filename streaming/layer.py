@@ -56,9 +56,13 @@ class Layer:
     ) -> None:
         await self.close()
 
-    async def publish(self, batch: Batch) -> None:
-        """Send the batch to every subscribed process; raises LayerError."""
-        await self._timed(self._layer.group_send(group(batch.epoch), messages.encode(batch)))
+    async def publish(self, batch: Batch, *, to_epoch: str | None = None) -> None:
+        """Send the batch to every process subscribed to its epoch; raises LayerError.
+
+        `to_epoch`: to those of another one, which then learn that theirs is over.
+        """
+        name = group(to_epoch or batch.epoch)
+        await self._timed(self._layer.group_send(name, messages.encode(batch)))
 
     async def subscribe(self, epoch: str) -> str:
         """Subscribe anew, and return the name of the channel to receive from."""

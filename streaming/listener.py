@@ -90,8 +90,11 @@ class Listener:
         conn = await self._connect()
         try:
             async with asyncio.timeout(self._limits.round_trip_seconds):
-                position = await eventlog.listen(conn)
+                position, previous = await eventlog.listen(conn)
             logger.info("action=listen channel=%s position=%s", eventlog.CHANNEL, position)
+            if previous != position.epoch:
+                over = Batch(position.epoch, position.seq, ())
+                await self._send([over], to_epoch=previous)
             # Called for what arrives together with a statement's answer.
             conn.add_notify_handler(lambda notify: self._wake.set())
             while not self._stopping:
@@ -125,9 +128,12 @@ class Listener:
                     conn, after=done.first_seq - 1, upto=done.last_seq, limit=done.count
                 )
             batches = list(split(done.epoch, events, max_bytes=self._limits.message_bytes))
+        await self._send(batches)
+
+    async def _send(self, batches: list[Batch], *, to_epoch: str | None = None) -> None:
         try:
             for batch in batches:
-                await self._layer.publish(batch)
+                await self._layer.publish(batch, to_epoch=to_epoch)
         except LayerError as exc:
             self._layer_rests_until = time.monotonic() + LAYER_REST_SECONDS
             if not self._layer_trouble:

@@ -199,18 +199,21 @@ CREATE TRIGGER execution_truncated BEFORE TRUNCATE ON attune.execution
 -- Where the stream stands. Called by a worker at each connect, before it sequences: a log
 -- that was dumped and restored, or that lives on in a promoted standby, may lack events that
 -- clients have already seen, so it continues under a new epoch.
-CREATE FUNCTION attune.stream_open_v1() RETURNS TABLE (epoch text, last_seq bigint)
+CREATE FUNCTION attune.stream_open_v1()
+    RETURNS TABLE (epoch text, last_seq bigint, previous_epoch text)
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     here CONSTANT text := (
         SELECT format('%s/%s/%s', s.system_identifier, c.timeline_id, d.oid)
         FROM pg_control_system() s, pg_control_checkpoint() c, pg_database d
         WHERE d.datname = current_database());
+    previous text;
 BEGIN
+    SELECT s.epoch INTO previous FROM attune.stream_state s FOR UPDATE;
     UPDATE attune.stream_state s
     SET origin = here, epoch = substr(md5(gen_random_uuid()::text), 1, 8)
     WHERE s.origin <> here;
-    RETURN QUERY SELECT s.epoch, s.last_seq FROM attune.stream_state s;
+    RETURN QUERY SELECT s.epoch, s.last_seq, previous FROM attune.stream_state s;
 END $$;
 
 -- The sequencer: moves up to `batch` visible inbox rows to the log and numbers them densely.

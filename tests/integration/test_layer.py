@@ -40,5 +40,3 @@ async def test_it_ends_when_it_is_cancelled_while_it_closes() -> None:
     with pytest.raises(asyncio.CancelledError):
         await closing
     await layer.close()
-
-

@@ -83,14 +83,19 @@ def test_it_loses_and_inverts_nothing_under_competing_writers_and_workers(
 
 
 def test_it_starts_a_new_epoch_in_another_database(conn: Connection) -> None:
-    opened = conn.execute("SELECT * FROM attune.stream_open_v1()").fetchone()
-    again = conn.execute("SELECT * FROM attune.stream_open_v1()").fetchone()
-    assert opened == again
+    def opened() -> tuple[str, int, str]:
+        row = conn.execute("SELECT * FROM attune.stream_open_v1()").fetchone()
+        assert row is not None
+        return row
+
+    add_execution(conn)
+    sequence(conn)
+    epoch, last_seq, _ = opened()
+    assert opened() == (epoch, last_seq, epoch)
     conn.execute("UPDATE attune.stream_state SET origin = 'the database this was dumped from'")
-    moved = conn.execute("SELECT * FROM attune.stream_open_v1()").fetchone()
-    assert opened is not None and moved is not None
-    assert moved[0] != opened[0]
-    assert moved[1] == opened[1]
+    moved = opened()
+    assert moved[0] != epoch
+    assert moved[1:] == (1, epoch)
 
 
 async def test_it_reads_pages_and_single_executions(conn: Connection, database: str) -> None:
