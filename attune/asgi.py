@@ -9,6 +9,8 @@ from django.core.asgi import get_asgi_application
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "attune.settings")
 _django = get_asgi_application()
 
-from attune.static import static_files  # noqa: E402 - needs the apps to be loaded
+# These need the apps to be loaded.
+from attune.static import static_files  # noqa: E402
+from streaming.asgi import with_connection  # noqa: E402
 
-application = static_files(_django)
+application = static_files(with_connection(_django))

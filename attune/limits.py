@@ -20,6 +20,14 @@ class Limits:
     heartbeat_seconds: float
     retry_milliseconds: int
     result_max_bytes: int
+    max_lifetime_seconds: float
+    slow_client_seconds: float
+    hanging_streams: int
+    access_check_seconds: float
+    shutdown_seconds: float
+    snapshot_executions: int
+    snapshot_bytes: int
+    watched_executions: int
     ring_events: int
     ring_bytes: int
     replay_page_events: int
@@ -42,6 +50,24 @@ def from_env() -> Limits:
         # Taken over by `migrate`: the trigger keeps a copy of its own.
         result_max_bytes=env.integer(
             "ATTUNE_RESULT_MAX_BYTES", default=64 * KIB, low=0, high=8 * MIB
+        ),
+        max_lifetime_seconds=env.number(
+            "ATTUNE_MAX_LIFETIME_SECONDS", default=12 * 3600, low=1, high=30 * 86_400
+        ),
+        slow_client_seconds=env.number("ATTUNE_SLOW_CLIENT_SECONDS", default=10, low=0.1, high=300),
+        # Each holds a chunk and the server's own buffer, 64 KiB each: 256 MiB in all.
+        hanging_streams=env.integer("ATTUNE_HANGING_STREAMS", default=2000, low=1, high=1_000_000),
+        access_check_seconds=env.number("ATTUNE_ACCESS_CHECK_SECONDS", default=2, low=0.05, high=4),
+        # Below the 10 s after which `docker stop` kills.
+        shutdown_seconds=env.number("ATTUNE_SHUTDOWN_SECONDS", default=5, low=0, high=60),
+        snapshot_executions=env.integer(
+            "ATTUNE_SNAPSHOT_EXECUTIONS", default=1000, low=1, high=100_000
+        ),
+        snapshot_bytes=env.integer(
+            "ATTUNE_SNAPSHOT_BYTES", default=MIB, low=64 * KIB, high=256 * MIB
+        ),
+        watched_executions=env.integer(
+            "ATTUNE_WATCHED_EXECUTIONS", default=10_000, low=1, high=1_000_000
         ),
         ring_events=env.integer("ATTUNE_RING_EVENTS", default=10_000, low=1, high=10_000_000),
         ring_bytes=env.integer(

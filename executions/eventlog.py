@@ -7,37 +7,18 @@ is one transaction whatever happens to the process that asked for it.
 
 from __future__ import annotations
 
-import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import psycopg
+from psycopg import sql
+
+from executions.positions import Position
 
 CHANNEL = "attune_notifications"
-MAX_BIGINT = 2**63 - 1
 
 Connection: TypeAlias = psycopg.AsyncConnection[tuple[Any, ...]]
-
-_POSITION = re.compile(r"([0-9a-f]{4,32})-(0|[1-9][0-9]{0,18})", re.ASCII)
-
-
-@dataclass(frozen=True, slots=True)
-class Position:
-    """A place in the log: after event `seq` of `epoch`. Written `epoch-seq`."""
-
-    epoch: str
-    seq: int
-
-    def __str__(self) -> str:
-        return f"{self.epoch}-{self.seq}"
-
-    @classmethod
-    def parse(cls, text: str) -> Position | None:
-        """Return the position that `text` writes, or None where it writes none."""
-        match = _POSITION.fullmatch(text)
-        if match is None or int(match[2]) > MAX_BIGINT:
-            return None
-        return cls(match[1], int(match[2]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +33,7 @@ class Event:
     old_status: str | None
     action_ref: str
     parent: int | None
+    ancestors: list[int] | None  # the parent, its parent, and so on; in no order
     body: str
 
 
@@ -69,6 +51,14 @@ class LogState:
 
 
 @dataclass(frozen=True, slots=True)
+class Page:
+    """A stretch of the log: every event that was asked for, up to and including `upto`."""
+
+    events: list[Event]
+    upto: int
+
+
+@dataclass(frozen=True, slots=True)
 class Sequenced:
     """What one call of the sequencer did; an empty range where the inbox was empty."""
 
@@ -81,18 +71,23 @@ class Sequenced:
         return self.last_seq - self.first_seq + 1
 
 
-_READ = """
-    SELECT seq, execution, version, op, status, old_status, action_ref, parent, event
-    FROM attune.execution_event
-    WHERE seq > %s AND seq <= %s
-    ORDER BY seq LIMIT %s
-"""
-_READ_OF = """
-    SELECT seq, execution, version, op, status, old_status, action_ref, parent, event
-    FROM attune.execution_event
-    WHERE execution = ANY (%s) AND seq > %s AND seq <= %s
-    ORDER BY seq LIMIT %s
-"""
+# The inner query decides by lengths alone how far a page goes.
+_READ = sql.SQL("""
+    WITH page AS MATERIALIZED (
+        SELECT seq, sum(bytes) OVER (ORDER BY seq) - bytes AS before
+        FROM attune.execution_event
+        WHERE seq > %(after)s AND seq <= %(upto)s AND {condition}
+        ORDER BY seq LIMIT %(limit)s
+    )
+    SELECT seq, execution, version, op, status, old_status, action_ref, parent, ancestors, event
+    FROM attune.execution_event JOIN page USING (seq)
+    WHERE before < %(max_bytes)s
+    ORDER BY seq
+""")
+# How much of the log one page looks through: a filter that matches nothing must not keep a
+# connection for seconds.
+SCANNED_EVENTS = 50_000
+_EVERYTHING = sql.SQL("true")
 
 
 async def listen(conn: Connection) -> tuple[Position, str]:
@@ -131,19 +126,24 @@ async def read(
     conn: Connection,
     *,
     after: int,
-    upto: int = MAX_BIGINT,
+    upto: int,
     limit: int,
-    executions: frozenset[int] | None = None,
-) -> list[Event]:
-    """Return at most `limit` events with `after < seq <= upto`, in order.
+    max_bytes: int,
+    condition: sql.Composable = _EVERYTHING,
+    values: Mapping[str, object] | None = None,
+) -> Page:
+    """Return the next events with `after < seq <= upto`, in order.
 
-    With `executions`, only theirs, by an index. Fewer than `limit` means: there are no more.
+    At most `limit`, and about `max_bytes` of bodies, but at least one where there is one
+    within reach. `condition` is on columns of the log, `values` are its placeholders'.
     """
-    if executions is None:
-        cursor = await conn.execute(_READ, [after, upto, limit])
-    else:
-        cursor = await conn.execute(_READ_OF, [sorted(executions), after, upto, limit])
-    return [Event(*row) for row in await cursor.fetchall()]
+    upto = min(upto, after + SCANNED_EVENTS)
+    bounds = {"after": after, "upto": upto, "limit": limit, "max_bytes": max_bytes}
+    query = _READ.format(condition=condition)
+    cursor = await conn.execute(query, {**(values or {}), **bounds})
+    events = [Event(*row) for row in await cursor.fetchall()]
+    cut = len(events) == limit or sum(len(e.body.encode()) for e in events) >= max_bytes
+    return Page(events, events[-1].seq if cut else upto)
 
 
 def _only(row: tuple[Any, ...] | None) -> tuple[Any, ...]:

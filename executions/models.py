@@ -161,7 +161,11 @@ class ExecutionEvent(models.Model):
     old_status = models.TextField(null=True)
     action_ref = models.TextField()
     parent = models.BigIntegerField(null=True)
+    ancestors = ArrayField(
+        models.BigIntegerField(), null=True, help_text="Parent, its parent, and so on."
+    )
     event = models.TextField(help_text="The JSON text that streams send as `data`.")
+    bytes = models.IntegerField(help_text="The length of `event`.")
     recorded = models.DateTimeField(help_text="When the writer made the change.")
 
     class Meta:

@@ -7,11 +7,14 @@ permission `view_pack` on the pack, or a superuser. An execution belongs to the 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 
 from django.contrib.auth.base_user import AbstractBaseUser
-from django.contrib.auth.models import AnonymousUser, User
+from django.contrib.auth.models import AnonymousUser, Permission, User
+from django.contrib.contenttypes.models import ContentType
 from django.db.models import Q, QuerySet
+from guardian.models import GroupObjectPermission, UserObjectPermission
 from guardian.shortcuts import get_objects_for_user
 
 from executions.models import Action, Execution, Pack
@@ -32,6 +35,57 @@ def hidden_packs(user: User) -> frozenset[str]:
     return frozenset(restricted.exclude(pk__in=allowed.values("pk")).values_list("ref", flat=True))
 
 
+@dataclass(frozen=True, slots=True)
+class Rights:
+    """What a user may do with streams: nothing at all when not active."""
+
+    active: bool
+    hidden_packs: frozenset[str]
+
+
+def rights_of(users: Collection[int]) -> dict[int, Rights]:
+    """Return the rights of many users by id, in a number of queries that does not grow.
+
+    Says the same as `hidden_packs` for each; a test holds the two against each other.
+    """
+    restricted = dict(Pack.objects.filter(restricted=True).values_list("pk", "ref"))
+    active = dict(
+        User.objects.filter(pk__in=users, is_active=True).values_list("pk", "is_superuser")
+    )
+    allowed: dict[int, set[int]] = {user: set() for user in users}
+    if restricted:
+        view = Permission.objects.get(
+            content_type=ContentType.objects.get_for_model(Pack), codename="view_pack"
+        )
+        for user in _holders(view, users):
+            allowed[user] |= set(restricted)
+        for user, pack in _object_holders(view, users):
+            allowed[user].add(int(pack))
+    return {
+        user: Rights(
+            active=user in active,
+            hidden_packs=frozenset()
+            if active.get(user)
+            else frozenset(ref for pk, ref in restricted.items() if pk not in allowed[user]),
+        )
+        for user in users
+    }
+
+
+def _holders(permission: Permission, users: Collection[int]) -> Iterable[int]:
+    """Return who has the permission for every pack, by themselves or by a group."""
+    holds = Q(user_permissions=permission) | Q(groups__permissions=permission)
+    return User.objects.filter(holds, pk__in=users).values_list("pk", flat=True)
+
+
+def _object_holders(permission: Permission, users: Collection[int]) -> Iterable[tuple[int, str]]:
+    """Return (user, pack) for the permissions on single packs."""
+    own = UserObjectPermission.objects.filter(permission=permission, user__in=users)
+    by_group = GroupObjectPermission.objects.filter(permission=permission, group__user__in=users)
+    yield from own.values_list("user_id", "object_pk")
+    yield from by_group.values_list("group__user", "object_pk")
+
+
 def visible_packs(user: User) -> QuerySet[Pack]:
     return Pack.objects.exclude(ref__in=hidden_packs(user))
 
@@ -47,6 +101,8 @@ def visible_executions(user: User) -> QuerySet[Execution]:
 def all_visible(executions: Iterable[int], hidden: frozenset[str]) -> bool:
     """Say whether all of these executions exist and none is of a hidden pack."""
     wanted = set(executions)
+    if not wanted:
+        return True
     found = Execution.objects.filter(pk__in=wanted).exclude(of_packs(hidden))
     return found.count() == len(wanted)
 

@@ -8,11 +8,11 @@ slowly, or not at all, costs the same few bytes however much happens meanwhile.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from executions.eventlog import Event
-from streaming.filters import Filter
+from executions.filters import Filter
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,9 @@ class Ring:
     def __len__(self) -> int:
         return len(self._frames)
 
+    def __iter__(self) -> Iterator[Frame]:
+        return iter(self._frames)
+
     def start(self, seq: int) -> None:
         """Forget everything; the next event is `seq + 1`."""
         self._frames.clear()
@@ -53,11 +56,15 @@ class Ring:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Frames joined for one write: up to and including event `last_seq`."""
+    """Frames joined for one write: up to and including event `last_seq`.
+
+    `cut`: more of them are waiting, they did not fit.
+    """
 
     data: bytes
     last_seq: int
-    events: int
+    frames: tuple[Frame, ...]
+    cut: bool = False
 
 
 class Feed:
@@ -87,6 +94,13 @@ class Feed:
         while self._frames and self._frames[0].event.seq <= floor:
             self._frames.popleft()
 
+    def fill(self) -> None:
+        """Take over what the ring still has from before this feed was made."""
+        if self._since > self._ring.floor:
+            self._frames = deque(f for f in self._ring if self.filter.matches(f.event))
+            self._chunk = None
+            self._since = self._ring.floor
+
     def restart(self, seq: int) -> None:
         """Forget everything: the ring starts again at `seq`."""
         self._frames.clear()
@@ -112,12 +126,13 @@ class Feed:
 
 def join(frames: Iterable[Frame], *, after: int, max_bytes: int) -> Chunk:
     """Join frames up to about `max_bytes`; `after` is the position where there is none."""
-    parts: list[bytes] = []
-    size, last = 0, after
+    taken: list[Frame] = []
+    size, cut = 0, False
     for frame in frames:
-        if parts and size + len(frame.data) > max_bytes:
+        cut = bool(taken) and size + len(frame.data) > max_bytes
+        if cut:
             break
-        parts.append(frame.data)
+        taken.append(frame)
         size += len(frame.data)
-        last = frame.event.seq
-    return Chunk(b"".join(parts), last, len(parts))
+    last = taken[-1].event.seq if taken else after
+    return Chunk(b"".join([frame.data for frame in taken]), last, tuple(taken), cut)

@@ -1,12 +1,13 @@
-"""What a client asked for, parsed strictly, and whether an event is part of it. Pure."""
+"""The query string of a stream, parsed strictly. Pure."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 
-from executions.eventlog import MAX_BIGINT, Event
+from executions.filters import Filter
+from executions.positions import MAX_BIGINT
 from executions.status import STATUSES
 
 MAX_EXECUTION_IDS = 200
@@ -21,63 +22,17 @@ class FilterError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Filter:
-    """Which events a stream carries. Empty sets do not restrict.
-
-    Hashable: streams that ask for the same thing share one feed.
-    """
-
-    executions: frozenset[int] = frozenset()
-    statuses: frozenset[str] = frozenset()
-    action_refs: frozenset[str] = frozenset()
-    packs: frozenset[str] = frozenset()
-    parents: frozenset[int] = frozenset()
-    hidden_packs: frozenset[str] = frozenset()
-    _patterns: tuple[re.Pattern[str], ...] = field(default=(), compare=False, repr=False)
-
-    def __post_init__(self) -> None:
-        globs = sorted(ref for ref in self.action_refs if "*" in ref)
-        patterns = tuple(re.compile(_glob(ref), re.DOTALL) for ref in globs)
-        object.__setattr__(self, "_patterns", patterns)
-
-    def matches(self, event: Event) -> bool:
-        """Say whether the event is visible and asked for.
-
-        A status filter looks at the old status too: the event by which an execution leaves
-        the filter is delivered, so that a list can drop the row.
-        """
-        pack = event.action_ref.partition(".")[0]
-        return (
-            pack not in self.hidden_packs
-            and (not self.executions or event.execution in self.executions)
-            and (
-                not self.statuses
-                or event.status in self.statuses
-                or event.old_status in self.statuses
-            )
-            and (not self.packs or pack in self.packs)
-            and (not self.parents or event.parent in self.parents)
-            and (not self.action_refs or self._matches_ref(event.action_ref))
-        )
-
-    def hiding(self, packs: frozenset[str]) -> Filter:
-        """Return this filter for somebody who may not see executions of `packs`."""
-        return replace(self, hidden_packs=packs)
-
-    def _matches_ref(self, ref: str) -> bool:
-        return ref in self.action_refs or any(p.fullmatch(ref) for p in self._patterns)
-
-
-def _glob(pattern: str) -> str:
-    return ".*".join(re.escape(part) for part in pattern.split("*"))
-
-
-@dataclass(frozen=True, slots=True)
 class StreamRequest:
-    """A parsed query string: the filter, and the cursor where one was given in it."""
+    """A parsed query string.
+
+    `last_event_id` is the cursor, where one was given here. `until_terminal`: end the stream
+    once everything it watches has ended.
+    """
 
     filter: Filter
     last_event_id: str | None = None
+    snapshot: bool = False
+    until_terminal: bool = False
 
 
 def parse(query: Mapping[str, Sequence[str]]) -> StreamRequest:
@@ -89,24 +44,44 @@ def parse(query: Mapping[str, Sequence[str]]) -> StreamRequest:
         if name not in PARAMETERS:
             known = ", ".join(sorted(PARAMETERS))
             raise FilterError(f"unknown parameter {_shown(name)}; known are: {known}")
-    cursors = query.get("last_event_id", ())
-    if len(cursors) > 1:
-        raise FilterError("last_event_id: give it once")
-    return StreamRequest(
+    request = StreamRequest(
         filter=Filter(
-            executions=frozenset(
-                _integers("execution_id", query, most=MAX_EXECUTION_IDS),
-            ),
+            executions=frozenset(_integers("execution_id", query, most=MAX_EXECUTION_IDS)),
             statuses=frozenset(_statuses(query)),
             action_refs=frozenset(_texts("action_ref", query)),
             packs=frozenset(_packs(query)),
             parents=frozenset(_integers("parent", query, most=MAX_VALUES)),
+            roots=frozenset(_integers("root", query, most=MAX_VALUES)),
         ),
-        last_event_id=cursors[0] if cursors else None,
+        last_event_id=_single("last_event_id", query),
+        snapshot=_choice("snapshot", query, {"true": True, "false": False}),
+        until_terminal=_choice("until", query, {"terminal": True}),
     )
+    if request.until_terminal and not (request.filter.executions or request.filter.roots):
+        raise FilterError("until: needs execution_id or root, so that there is an end to wait for")
+    return request
 
 
-PARAMETERS = frozenset({"execution_id", "status", "action_ref", "pack", "parent", "last_event_id"})
+PARAMETERS = frozenset(
+    {
+        *("execution_id", "status", "action_ref", "pack", "parent", "root"),
+        *("snapshot", "until", "last_event_id"),
+    }
+)
+
+
+def _single(name: str, query: Mapping[str, Sequence[str]]) -> str | None:
+    values = query.get(name, ())
+    if len(values) > 1:
+        raise FilterError(f"{name}: give it once")
+    return values[0] if values else None
+
+
+def _choice(name: str, query: Mapping[str, Sequence[str]], choices: Mapping[str, bool]) -> bool:
+    value = _single(name, query)
+    if value is not None and value not in choices:
+        raise FilterError(f"{name}: {_shown(value)} is unknown; valid are: {', '.join(choices)}")
+    return choices[value] if value is not None else False
 
 
 def _texts(name: str, query: Mapping[str, Sequence[str]], *, most: int = MAX_VALUES) -> list[str]:

@@ -6,7 +6,7 @@ import json
 from datetime import datetime
 from typing import Any
 
-from executions.eventlog import Position
+from executions.positions import Position
 from streaming import sse
 
 
@@ -36,6 +36,18 @@ def reset(reason: str, position: Position) -> bytes:
         {"reason": reason, "epoch": position.epoch, "seq": position.seq},
         id=str(position),
     )
+
+
+def snapshot(position: Position, rows: list[str], *, complete: bool) -> bytes:
+    """Encode the state at `position`; each row is JSON in the words of an event."""
+    text = f'{{"executions":[{",".join(rows)}],"complete":{json.dumps(complete)}}}'
+    return sse.event(text, id=str(position), name="snapshot")
+
+
+def end(id: str, statuses: dict[int, str]) -> bytes:
+    """Encode: all that was watched has ended, and this stream with it."""
+    executions = [{"id": key, "status": status} for key, status in sorted(statuses.items())]
+    return _control("end", {"executions": executions}, id=id)
 
 
 def close(reason: str, *, reconnect: bool, retry_milliseconds: int | None = None) -> bytes:

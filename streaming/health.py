@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from streaming.process import get_hub
+from streaming.process import get_streaming
 from streaming.replay import LogUnavailable
 
 # A worker announces the position every second; three missed ones are a trouble.
@@ -32,7 +32,7 @@ class Report:
 
 
 async def report() -> Report:
-    hub = await get_hub()
+    hub = (await get_streaming()).hub
     try:
         await hub.log.state()
         database = "ok"
@@ -42,8 +42,13 @@ async def report() -> Report:
     worker = "ok"
     if silent > WORKER_SILENCE_SECONDS:
         worker = "nothing heard through the channel layer; is a worker running, and Redis?"
+    state = "ok"
+    if not hub.alive:
+        state = "a task of the hub has ended; restart this process"
+    elif hub.closing:
+        state = "this process is about to end"
     return Report(
         database=database,
-        hub="ok" if hub.alive else "a task of the hub has ended; restart this process",
+        hub=state,
         worker=worker,
     )

@@ -9,24 +9,39 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import random
 import time
+from collections.abc import Coroutine
 from types import TracebackType
+from typing import Any, Protocol
 
 from attune.limits import Limits
-from executions.eventlog import Event, LogState, Position
+from executions.eventlog import Event, LogState
+from executions.filters import Filter
+from executions.positions import Position
 from streaming import metrics, sse
 from streaming.feed import Feed, Frame, Ring
-from streaming.filters import Filter
+from streaming.feeds import Feeds, Wakeable
 from streaming.layer import Layer, LayerError
 from streaming.messages import Batch, MessageError
 from streaming.replay import LogReader, LogUnavailable
-from streaming.subscriber import Subscriber
 
 logger = logging.getLogger("attune.hub")
 
 RETRY_SECONDS = (0.1, 5.0)  # first and longest wait after a failure
 TICK_SECONDS = 0.5
+DRAIN_LOOK_SECONDS = 0.02
+
+
+class OpenStream(Protocol):
+    """What the hub asks of a stream."""
+
+    @property
+    def hanging_since(self) -> float: ...
+    def tick(self, now: float) -> None: ...
+    def wake(self) -> None: ...
+    def cut(self) -> None: ...
 
 
 class Hub:
@@ -43,10 +58,9 @@ class Hub:
         self._epoch = ""
         self._seq = 0
         self._floor_seq = 0
-        self._feeds: dict[Filter, Feed] = {}
-        self._feeds_of: dict[int, set[Filter]] = {}  # by execution, where a filter names some
-        self._broad: set[Filter] = set()  # filters that name no execution
-        self._subscribers: dict[Feed, set[Subscriber]] = {}
+        self._feeds = Feeds(self._ring)
+        self.streams: set[OpenStream] = set()
+        self.closing = False  # the process is about to end: no new streams, end the others
         self._repairing = asyncio.Lock()
         self._tasks: list[asyncio.Task[None]] = []
         self._trouble: str | None = None
@@ -55,10 +69,8 @@ class Hub:
     # --- life -----------------------------------------------------------------------------
     async def __aenter__(self) -> Hub:
         await self.log.open()
-        self._tasks = [
-            asyncio.create_task(self._follow(), name="hub.follow"),
-            asyncio.create_task(self._tick(), name="hub.tick"),
-        ]
+        self.run_beside(self._follow(), name="follow")
+        self.run_beside(self._tick(), name="tick")
         return self
 
     async def __aexit__(
@@ -67,11 +79,27 @@ class Hub:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self.closing = True
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._layer.close()
         await self.log.close()
+
+    def run_beside(self, work: Coroutine[Any, Any, None], *, name: str) -> None:
+        """Run a task that the streams cannot do without, for as long as the hub lives."""
+        task = asyncio.create_task(work, name=f"hub.{name}")
+        task.add_done_callback(self._ended)
+        self._tasks.append(task)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """Never a deaf process: without one of its tasks the hub sends everybody away."""
+        if task.cancelled() or self.closing:
+            return
+        logger.critical("action=%s state=ended", task.get_name(), exc_info=task.exception())
+        self.closing = True
+        for stream in tuple(self.streams):
+            stream.wake()
 
     # --- what others ask --------------------------------------------------------------------
     @property
@@ -105,45 +133,26 @@ class Hub:
         async with self._repairing:
             return await self._catch_up()
 
-    def subscribe(self, filter: Filter, seq: int) -> Subscriber:
-        """Register a stream that has had everything up to `seq`. Call `unsubscribe` after."""
-        feed = self._feeds.get(filter)
-        if feed is None:
-            feed = self._add_feed(filter)
-        subscriber = Subscriber(self, feed, Position(self._epoch, seq))
-        self._subscribers[feed].add(subscriber)
-        return subscriber
-
-    def unsubscribe(self, subscriber: Subscriber) -> None:
-        feed = subscriber.feed
-        self._subscribers[feed].discard(subscriber)
-        if not self._subscribers[feed]:
-            self._remove_feed(feed)
-
-    # --- feeds ------------------------------------------------------------------------------
-    def _add_feed(self, filter: Filter) -> Feed:
-        feed = self._feeds[filter] = Feed(filter, self._ring, since=self._seq)
-        self._subscribers[feed] = set()
-        for execution in filter.executions:
-            self._feeds_of.setdefault(execution, set()).add(filter)
-        if not filter.executions:
-            self._broad.add(filter)
+    def join(self, filter: Filter, reader: Wakeable, position: Position) -> Feed:
+        """Return the feed for a stream at `position`; `leave` it in the end."""
+        feed = self._feeds.join(filter, reader, since=self._seq)
+        if self._ring.floor <= position.seq < feed.floor:
+            feed.fill()
         return feed
 
-    def _remove_feed(self, feed: Feed) -> None:
-        filter = feed.filter
-        del self._feeds[filter], self._subscribers[feed]
-        self._broad.discard(filter)
-        for execution in filter.executions:
-            named = self._feeds_of[execution]
-            named.discard(filter)
-            if not named:
-                del self._feeds_of[execution]
+    def leave(self, filter: Filter, reader: Wakeable) -> None:
+        self._feeds.leave(filter, reader)
 
-    def _feeds_for(self, event: Event) -> list[Feed]:
-        """Return the feeds that take the event; asks only those that may."""
-        candidates = self._broad | self._feeds_of.get(event.execution, set())
-        return [self._feeds[f] for f in candidates if f.matches(event)]
+    async def drain(self, seconds: float) -> None:
+        """End every stream; cut those that have not taken their last frame after `seconds`."""
+        self.closing = True
+        deadline = time.monotonic() + seconds
+        for stream in tuple(self.streams):
+            stream.wake()
+        while self.streams and time.monotonic() < deadline:
+            await asyncio.sleep(DRAIN_LOOK_SECONDS)
+        for stream in tuple(self.streams):
+            stream.cut()
 
     # --- following the log ------------------------------------------------------------------
     async def _follow(self) -> None:
@@ -199,11 +208,14 @@ class Hub:
             # Too much to keep anyhow: streams that are behind read it from the log themselves.
             self._skip_to(state.last_seq - self.limits.ring_events)
         while self._seq < state.last_seq:
-            page = await self.log.page(
-                after=self._seq, upto=state.last_seq, limit=self.limits.replay_page_events
+            reading = await self.log.read(
+                after=self._seq,
+                upto=state.last_seq,
+                limit=self.limits.replay_page_events,
+                max_bytes=self.limits.message_bytes,
             )
-            self._deliver(page.events)
-            self._seq = page.upto
+            self._deliver(reading.page.events)
+            self._seq = reading.page.upto
         return state
 
     def _restart(self, state: LogState) -> None:
@@ -216,37 +228,34 @@ class Hub:
     def _skip_to(self, seq: int) -> None:
         self._seq = seq
         self._ring.start(seq)
-        for feed in self._feeds.values():
-            feed.restart(seq)
-            self._wake(feed)
+        self._feeds.restart(seq)
 
     def _deliver(self, events: list[Event]) -> None:
         """Encode each event once and put it into every feed that takes it."""
-        touched: set[Feed] = set()
+        frames = []
         for event in events:
-            data = sse.event(event.body, id=f"{self._epoch}-{event.seq}")
-            frame = Frame(event, data)
+            frame = Frame(event, sse.event(event.body, id=f"{self._epoch}-{event.seq}"))
             self._ring.append(frame)
-            self._seq = event.seq
-            for feed in self._feeds_for(event):
-                feed.append(frame)
-                touched.add(feed)
-        metrics.EVENTS_IN.inc(len(events))
-        for feed in touched:
-            self._wake(feed)
-
-    # --- waking -----------------------------------------------------------------------------
-    def _wake(self, feed: Feed) -> None:
-        for subscriber in self._subscribers[feed]:
-            subscriber.wake()
+            frames.append(frame)
+        if events:
+            self._seq = events[-1].seq
+            metrics.EVENTS_IN.inc(len(events))
+            self._feeds.deliver(frames)
 
     async def _tick(self) -> None:
-        """Wake the streams that are due for a heartbeat or for their end."""
+        """Give each stream a look at the clock: heartbeats, ends, writes that hang."""
         while True:
             await asyncio.sleep(TICK_SECONDS)
+            self._feeds.trim()
             now = time.monotonic()
-            for feed, subscribers in self._subscribers.items():
-                feed.trim()
-                for subscriber in subscribers:
-                    if now >= subscriber.wake_at:
-                        subscriber.wake()
+            for stream in tuple(self.streams):
+                stream.tick(now)
+            self._bound_unsent()
+
+    def _bound_unsent(self) -> None:
+        """Cut those that hang longest while more streams hang than may."""
+        hanging = [s for s in self.streams if s.hanging_since < math.inf]
+        excess = len(hanging) - self.limits.hanging_streams
+        if excess > 0:
+            for stream in sorted(hanging, key=lambda s: s.hanging_since)[:excess]:
+                stream.cut()

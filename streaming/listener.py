@@ -19,13 +19,15 @@ import psycopg
 from executions import eventlog
 from executions.eventlog import Connection, Sequenced
 from streaming.layer import Layer, LayerError
-from streaming.messages import Batch, split
+from streaming.messages import Batch
 
 logger = logging.getLogger("attune.worker")
 
 RETRY_SECONDS = (0.2, 10.0)  # first and longest wait before connecting again
 # After a failure the layer is left alone for so long; streams live on the log meanwhile.
 LAYER_REST_SECONDS = 1.0
+# How soon to look again after finding somebody else at the sequencer.
+BUSY_SECONDS = 0.02
 
 
 _NOT_MIGRATED = (
@@ -93,8 +95,7 @@ class Listener:
                 position, previous = await eventlog.listen(conn)
             logger.info("action=listen channel=%s position=%s", eventlog.CHANNEL, position)
             if previous != position.epoch:
-                over = Batch(position.epoch, position.seq, ())
-                await self._send([over], to_epoch=previous)
+                await self._send(Batch(position.epoch, position.seq, ()), to_epoch=previous)
             # Called for what arrives together with a statement's answer.
             conn.add_notify_handler(lambda notify: self._wake.set())
             while not self._stopping:
@@ -107,12 +108,13 @@ class Listener:
                     await conn.close()
 
     async def _drain(self, conn: Connection) -> None:
-        """Sequence and publish until the inbox is empty, or somebody else is at it."""
+        """Sequence and publish until the inbox is empty."""
         while not self._stopping:
             async with asyncio.timeout(self._limits.round_trip_seconds):
                 done = await eventlog.sequence(conn, batch=self._limits.batch_events)
-            if done is None:
-                return
+            if done is None:  # another worker, or somebody who prunes the log
+                await self._sleep(BUSY_SECONDS)
+                continue
             await self._publish(conn, done)
             if done.count < self._limits.batch_events:
                 return
@@ -121,28 +123,35 @@ class Listener:
         """Publish the events just sequenced; or the bare position, which shows up gaps."""
         if time.monotonic() < self._layer_rests_until:
             return
-        batches = [Batch(done.epoch, done.last_seq, ())]
-        if done.count:
+        if not done.count:
+            await self._send(Batch(done.epoch, done.last_seq, ()))
+        sent, after = True, done.first_seq - 1
+        while sent and after < done.last_seq:
             async with asyncio.timeout(self._limits.round_trip_seconds):
-                events = await eventlog.read(
-                    conn, after=done.first_seq - 1, upto=done.last_seq, limit=done.count
+                page = await eventlog.read(
+                    conn,
+                    after=after,
+                    upto=done.last_seq,
+                    limit=done.count,
+                    max_bytes=self._limits.message_bytes,
                 )
-            batches = list(split(done.epoch, events, max_bytes=self._limits.message_bytes))
-        await self._send(batches)
+            sent = await self._send(Batch(done.epoch, page.upto, tuple(page.events)))
+            after = page.upto
 
-    async def _send(self, batches: list[Batch], *, to_epoch: str | None = None) -> None:
+    async def _send(self, batch: Batch, *, to_epoch: str | None = None) -> bool:
+        """Publish, and say whether that worked: if not, the hubs will read the log."""
         try:
-            for batch in batches:
-                await self._layer.publish(batch, to_epoch=to_epoch)
+            await self._layer.publish(batch, to_epoch=to_epoch)
         except LayerError as exc:
             self._layer_rests_until = time.monotonic() + LAYER_REST_SECONDS
             if not self._layer_trouble:
                 logger.error("action=publish state=failing error=%r", _line(exc))
             self._layer_trouble = True
-        else:
-            if self._layer_trouble:
-                logger.info("action=publish state=recovered")
-            self._layer_trouble = False
+            return False
+        if self._layer_trouble:
+            logger.info("action=publish state=recovered")
+        self._layer_trouble = False
+        return True
 
     async def _wait(self, conn: Connection) -> None:
         """Return when the server has sent something, a tick is due, or we are to stop.

@@ -6,7 +6,6 @@ stands at, by which a web process that missed something notices.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from dataclasses import astuple, dataclass
 from typing import Any
 
@@ -58,18 +57,3 @@ def decode(message: dict[str, Any]) -> Batch:
         if event.seq != seq:
             raise MessageError(f"events are not consecutive at {event.seq}, expected {seq}")
     return batch
-
-
-def split(epoch: str, events: Iterable[Event], *, max_bytes: int) -> Iterator[Batch]:
-    """Cut `events` into batches of about `max_bytes` of body; a larger event goes alone."""
-    pending: list[Event] = []
-    size = 0
-    for event in events:
-        length = len(event.body.encode())
-        if pending and size + length > max_bytes:
-            yield Batch(epoch, pending[-1].seq, tuple(pending))
-            pending, size = [], 0
-        pending.append(event)
-        size += length
-    if pending:
-        yield Batch(epoch, pending[-1].seq, tuple(pending))

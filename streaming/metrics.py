@@ -7,4 +7,6 @@ from prometheus_client import Counter, Gauge
 STREAMS = Gauge("attune_streams", "Streams open on this process.")
 EVENTS_OUT = Counter("attune_stream_events", "Events handed to streams.")
 EVENTS_IN = Counter("attune_hub_events", "Events the hub took over, from layer or log.")
+CLOSES = Counter("attune_stream_closes", "Streams that the server ended.", ["reason"])
+RESETS = Counter("attune_stream_resets", "Resets sent to clients.", ["reason"])
 REPAIRS = Counter("attune_hub_repairs", "Times the hub had to read the log after a gap.")

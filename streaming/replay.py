@@ -11,13 +11,27 @@ from dataclasses import dataclass
 from typing import Any
 
 import psycopg
-from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
+from psycopg_pool import AsyncConnectionPool
 
-from executions import eventlog
-from executions.eventlog import Connection, Event, LogState
+from executions import eventlog, snapshots
+from executions.eventlog import Connection, LogState, Page
+from executions.filters import Filter, log_where
+from executions.snapshots import Bounds, Snapshot, Statuses
 
 POOL_WAIT_SECONDS = 5.0
 STATEMENT_TIMEOUT_MILLISECONDS = 10_000
+
+
+# Not every psycopg.Error: a mistake in a query of ours is no reason to try it again.
+_UNAVAILABLE = (
+    psycopg.OperationalError,  # PoolTimeout is one, too
+    psycopg.InterfaceError,
+    psycopg.DataError,
+    psycopg.errors.InsufficientPrivilege,
+    psycopg.errors.InvalidSchemaName,
+    psycopg.errors.UndefinedFunction,
+    psycopg.errors.UndefinedTable,
+)
 
 
 class LogUnavailable(Exception):
@@ -25,12 +39,11 @@ class LogUnavailable(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
-    """A stretch of the log: every event wanted up to `upto` is in it."""
+class Reading:
+    """A page of the log, and how far back the log went when it had been read."""
 
-    events: list[Event]
-    upto: int
-    floor_seq: int  # as it was after the reading
+    page: Page
+    floor_seq: int
 
 
 class LogReader:
@@ -59,27 +72,42 @@ class LogReader:
         async with self._connection() as conn:
             return await eventlog.state(conn)
 
-    async def page(
-        self, *, after: int, upto: int, limit: int, executions: frozenset[int] | None = None
-    ) -> Page:
+    async def read(
+        self, *, after: int, upto: int, limit: int, max_bytes: int, filter: Filter | None = None
+    ) -> Reading:
         """Read the next events after `after`; raises LogUnavailable.
 
-        What was pruned meanwhile is missing from the page: hold `floor_seq` against `after`.
+        What was pruned meanwhile is missing: hold `floor_seq` against `after`.
         """
+        where = log_where(filter or Filter())
         async with self._connection() as conn:
-            events = await eventlog.read(
-                conn, after=after, upto=upto, limit=limit, executions=executions
+            page = await eventlog.read(
+                conn,
+                after=after,
+                upto=upto,
+                limit=limit,
+                max_bytes=max_bytes,
+                condition=where.condition,
+                values=where.values,
             )
-            floor_seq = (await eventlog.state(conn)).floor_seq
-        complete = len(events) < limit
-        return Page(events, upto if complete else events[-1].seq, floor_seq)
+            return Reading(page, (await eventlog.state(conn)).floor_seq)
+
+    async def snapshot(self, filter: Filter, bounds: Bounds) -> Snapshot:
+        """Read the executions that match now; raises LogUnavailable."""
+        async with self._connection() as conn:
+            return await snapshots.take(conn, filter, bounds)
+
+    async def statuses(self, filter: Filter, bounds: Bounds, *, since: int | None) -> Statuses:
+        """Read the statuses of the executions that match now; raises LogUnavailable."""
+        async with self._connection() as conn:
+            return await snapshots.statuses(conn, filter, bounds, since=since)
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[Connection]:
         try:
             async with self._pool.connection() as conn:
                 yield conn
-        except (psycopg.Error, PoolTimeout, PoolClosed, TooManyRequests) as exc:
+        except _UNAVAILABLE as exc:
             raise LogUnavailable(f"{type(exc).__name__}: {exc}") from exc
 
 

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import logging
 import math
+import random
 import time
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
-from datetime import datetime
 
-from executions.eventlog import LogState, Position
+from executions.eventlog import Event
+from executions.filters import Filter
 from streaming import frames, metrics, sse
-from streaming.filters import Filter
+from streaming.access import Access, AccessRegistry
+from streaming.auth import Viewer
+from streaming.beginning import AlreadyEnded, Beginning, Start, TooManyToWatch, begin
+from streaming.connection import Connection
+from streaming.feed import Chunk
+from streaming.filters import StreamRequest
 from streaming.hub import Hub
 from streaming.replay import LogUnavailable
 from streaming.subscriber import Reset, Subscriber
@@ -21,89 +26,230 @@ logger = logging.getLogger("attune.stream")
 
 # How long a stream waits before it tries the log again that it could not read.
 LOG_RETRY_SECONDS = 1.0
+# How long a write that was told to be slow may still take to get its last frame through.
+CUT_SECONDS = 5.0
+# Over how long clients that are all sent away at once come back.
+SPREAD_MILLISECONDS = (1_000, 10_000)
 
 
-@dataclass(frozen=True, slots=True)
-class Start:
-    """Where a stream begins, and why, where that is not where the client wanted to."""
+class Stream:
+    """What `asked` for, sent to `viewer` over `connection`."""
 
-    position: Position
-    resumed: bool = False
-    reset_reason: str | None = None
+    def __init__(
+        self,
+        hub: Hub,
+        accesses: AccessRegistry,
+        asked: StreamRequest,
+        beginning: Beginning,
+        viewer: Viewer,
+        connection: Connection,
+    ) -> None:
+        self._hub = hub
+        self._accesses = accesses
+        self._asked = asked
+        self._watch = beginning.watch
+        self._known = beginning.known
+        self._beginning = beginning
+        self._viewer = viewer
+        self._connection = connection
+        self._subscriber: Subscriber
+        self._access: Access
+        self._over = False
+        self._log_retry_at = 0.0
+        self._beat_at = math.inf
+        self._wake_at = math.inf
+        self._writing_since = math.inf
+        self._slow = False
+        now = time.monotonic()
+        self._token_ends = now + viewer.seconds_left(jitter=random.random())
+        self._life_ends = now + hub.limits.max_lifetime_seconds * random.uniform(0.9, 1.0)
 
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """Yield what to write, until the stream is over. Closing it frees everything."""
+        self._enter()
+        try:
+            await release()  # here, not in the view: middleware uses the thread after the view
+            data = self._opening(self._beginning)
+            while True:
+                if data:
+                    self._writing_since = time.monotonic()
+                    yield data
+                    self._writing_since = math.inf
+                    self._beat_at = time.monotonic() + self._hub.limits.heartbeat_seconds
+                if self._over:
+                    return
+                data = await self._next()
+        finally:
+            self._leave()
 
-def start_at(cursor: str | None, state: LogState) -> Start:
-    """Decide where the stream of a client with this cursor begins. Pure.
+    def tick(self, now: float) -> None:
+        """Called by the hub every half second, also while a write hangs."""
+        hangs = now - self._writing_since
+        if hangs > self._hub.limits.slow_client_seconds:
+            self._slow = True
+        if hangs > self._hub.limits.slow_client_seconds + CUT_SECONDS:
+            self.cut()
+        elif now >= self._wake_at:
+            self._subscriber.wake()
 
-    No cursor, or `now`: at the end of the log. `earliest`: at its beginning.
-    """
-    if cursor is None or cursor == "now":
-        return Start(state.position)
-    if cursor == "earliest":
-        return Start(Position(state.epoch, state.floor_seq), resumed=True)
-    wanted = Position.parse(cursor)
-    if wanted is None:
-        return Start(state.position, reset_reason="unknown_cursor")
-    if wanted.epoch != state.epoch:
-        return Start(state.position, reset_reason="epoch_changed")
-    if wanted.seq > state.last_seq:
-        return Start(state.position, reset_reason="ahead_of_log")
-    if wanted.seq < state.floor_seq:
-        return Start(state.position, reset_reason="history_gone")
-    return Start(wanted, resumed=True)
+    def cut(self) -> None:
+        """Cut the connection of a client that takes nothing."""
+        metrics.CLOSES.labels("cut").inc()
+        self._writing_since = math.inf  # once is enough
+        self._connection.abort()
 
+    @property
+    def hanging_since(self) -> float:
+        """When the write in hand began, in time.monotonic(); infinite where none is."""
+        return self._writing_since
 
-async def stream(
-    hub: Hub, filter: Filter, start: Start, *, expires_at: datetime
-) -> AsyncIterator[bytes]:
-    """Yield the stream until the credential ends; closing the generator frees everything."""
-    ends = time.monotonic() + max(0.0, expires_at.timestamp() - time.time())
-    subscriber = hub.subscribe(filter, start.position.seq)
-    metrics.STREAMS.inc()
-    try:
-        await release()  # here, not in the view: middleware uses the thread after the view
-        yield _opening(hub, start, expires_at)
-        beat_at = time.monotonic() + hub.limits.heartbeat_seconds
-        while (now := time.monotonic()) < ends:
-            data, wait_until = await _next(subscriber, now)
-            if not data and now >= beat_at:
-                data = sse.heartbeat(id=str(subscriber.position))
-            if data:
-                yield data
-                beat_at = time.monotonic() + hub.limits.heartbeat_seconds
-            else:
-                subscriber.wake_at = min(beat_at, ends, wait_until)
-                await subscriber.wait()
-        yield frames.close("token_expired", reconnect=False)
-    finally:
-        hub.unsubscribe(subscriber)
+    # --- the steps of the loop --------------------------------------------------------------
+    async def _next(self) -> bytes:
+        """Return what to write next; nothing: ask again."""
+        now = time.monotonic()
+        ending = self._ending(now)
+        if ending:
+            return ending
+        self._follow_rights()
+        held_back = self._access.stale(now) or now < self._log_retry_at
+        data = None if held_back else await self._take()
+        if data:
+            return data
+        if now >= self._beat_at:
+            return sse.heartbeat(id=str(self._subscriber.position))
+        if data is None:
+            self._wake_at = min(self._beat_at, self._token_ends, self._life_ends)
+            self._wake_at = min(self._wake_at, self._log_retry_at or math.inf)
+            await self._subscriber.wait()
+        return b""
+
+    def _ending(self, now: float) -> bytes:
+        """Return the last frame where there is a reason to end, and take note of it."""
+        if not self._access.rights.active:
+            return self._close("revoked", reconnect=False)
+        if now >= self._token_ends:
+            return self._close("token_expired", reconnect=False)
+        if self._hub.closing:
+            return self._close("shutdown", reconnect=True)
+        if now >= self._life_ends:
+            return self._close("max_lifetime", reconnect=True)
+        if self._slow:
+            return self._close("slow_consumer", reconnect=True)
+        return b""
+
+    def _close(self, reason: str, *, reconnect: bool) -> bytes:
+        self._over = True
+        metrics.CLOSES.labels(reason).inc()
+        retry = random.randint(*SPREAD_MILLISECONDS) if reconnect else None
+        return frames.close(reason, reconnect=reconnect, retry_milliseconds=retry)
+
+    def _follow_rights(self) -> None:
+        hidden = self._access.rights.hidden_packs
+        if hidden != self._subscriber.filter.hidden_packs:
+            self._subscriber.change(self._asked.filter.hiding(hidden))
+
+    async def _take(self) -> bytes | None:
+        """Return the next events, encoded; None where there are none now."""
+        try:
+            item = await self._subscriber.next()
+            self._log_retry_at = 0.0
+            if isinstance(item, Reset):
+                return await self._start_over(item)
+        except LogUnavailable as exc:
+            # The client learns of it by what it does not get: its position stands still.
+            logger.warning("action=replay position=%s error=%s", self._subscriber.position, exc)
+            self._log_retry_at = time.monotonic() + LOG_RETRY_SECONDS
+            return None
+        return None if item is None else self._pass_on(item)
+
+    async def _start_over(self, reset: Reset) -> bytes:
+        start = Start(reset.position, reset_reason=reset.reason)
+        try:
+            beginning = await begin(self._hub, self._asked, self._filter, start)
+        except (AlreadyEnded, TooManyToWatch):
+            beginning = Beginning(start)
+        self._watch, self._known = beginning.watch, beginning.known
+        self._subscriber.close()
+        self._subscriber = Subscriber(self._hub, self._filter, beginning.start.position)
+        return self._news(beginning)
+
+    def _pass_on(self, chunk: Chunk) -> bytes:
+        """Return the chunk's bytes, less what the client knows and what follows its end."""
+        if not self._known and self._watch is None:
+            metrics.EVENTS_OUT.inc(len(chunk.frames))
+            return chunk.data
+        parts = []
+        for frame in chunk.frames:
+            if not self._is_known(frame.event):
+                parts.append(frame.data)
+            if self._watch is not None:
+                self._watch.see(frame.event)
+                if self._watch.done:
+                    parts.append(self._end(frame.event.seq))
+                    break
+        metrics.EVENTS_OUT.inc(len(parts))
+        return b"".join(parts)
+
+    def _is_known(self, event: Event) -> bool:
+        version = self._known.get(event.execution)
+        if version is None:
+            return False
+        if event.version >= version:
+            del self._known[event.execution]
+        return event.version <= version
+
+    # --- frames -----------------------------------------------------------------------------
+    def _opening(self, beginning: Beginning) -> bytes:
+        return frames.connected(
+            beginning.start.position,
+            resumed=beginning.start.resumed,
+            heartbeat_seconds=self._hub.limits.heartbeat_seconds,
+            expires_at=self._viewer.expires_at,
+            retry_milliseconds=self._hub.limits.retry_milliseconds,
+        ) + self._news(beginning)
+
+    def _news(self, beginning: Beginning) -> bytes:
+        """Return reset, snapshot and end, as far as the beginning has them."""
+        start, data = beginning.start, b""
+        if start.reset_reason is not None:
+            metrics.RESETS.labels(start.reset_reason).inc()
+            data += frames.reset(start.reset_reason, start.position)
+        if beginning.snapshot is not None:
+            snapshot = beginning.snapshot
+            data += frames.snapshot(snapshot.position, snapshot.rows, complete=snapshot.complete)
+        if self._watch is not None and self._watch.done:
+            data += self._end(start.position.seq)
+        return data
+
+    def _end(self, seq: int) -> bytes:
+        assert self._watch is not None
+        self._over = True
+        metrics.CLOSES.labels("end").inc()
+        return frames.end(f"{self._subscriber.position.epoch}-{seq}", self._watch.statuses)
+
+    # --- life -------------------------------------------------------------------------------
+    @property
+    def _filter(self) -> Filter:
+        return self._asked.filter.hiding(self._access.rights.hidden_packs)
+
+    def _enter(self) -> None:
+        viewer = self._viewer
+        self._subscriber = Subscriber(
+            self._hub,
+            self._asked.filter.hiding(viewer.rights.hidden_packs),
+            self._beginning.start.position,
+        )
+        self._access = self._accesses.enter(
+            viewer.user, viewer.rights, self, checked_at=viewer.checked_at
+        )
+        self._hub.streams.add(self)
+        metrics.STREAMS.inc()
+
+    def _leave(self) -> None:
+        self._subscriber.close()
+        self._accesses.leave(self._access, self)
+        self._hub.streams.discard(self)
         metrics.STREAMS.dec()
 
-
-async def _next(subscriber: Subscriber, now: float) -> tuple[bytes, float]:
-    """Return what to send now, and when to look again at the latest where that is nothing."""
-    try:
-        while (item := await subscriber.next()) is not None:
-            if isinstance(item, Reset):
-                return frames.reset(item.reason, item.position), now
-            if item.data:
-                metrics.EVENTS_OUT.inc(item.events)
-                return item.data, now
-    except LogUnavailable as exc:
-        # The client learns of it by what it does not get: its position stands still.
-        logger.warning("action=replay position=%s error=%s", subscriber.position, exc)
-        return b"", now + LOG_RETRY_SECONDS
-    return b"", math.inf
-
-
-def _opening(hub: Hub, start: Start, expires_at: datetime) -> bytes:
-    opening = frames.connected(
-        start.position,
-        resumed=start.resumed,
-        heartbeat_seconds=hub.limits.heartbeat_seconds,
-        expires_at=expires_at,
-        retry_milliseconds=hub.limits.retry_milliseconds,
-    )
-    if start.reset_reason is not None:
-        opening += frames.reset(start.reset_reason, start.position)
-    return opening
+    def wake(self) -> None:
+        self._subscriber.wake()

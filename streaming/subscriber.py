@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from executions.eventlog import Position
+from executions.filters import Filter
+from executions.positions import Position
 from streaming import sse
-from streaming.feed import Chunk, Feed, Frame, join
-
-if TYPE_CHECKING:
-    from streaming.hub import Hub
+from streaming.feed import Chunk, Frame, join
+from streaming.hub import Hub
 
 # What one stream may have in flight: small enough for ten thousand clients that never read.
 CHUNK_BYTES = 64 * 1024
@@ -29,35 +26,48 @@ class Reset:
 class Subscriber:
     """A position, and a way to wait for what follows it. Holds no events."""
 
-    __slots__ = ("_hub", "_waiter", "feed", "position", "wake_at")
+    __slots__ = ("_feed", "_hub", "_waiter", "position")
 
-    def __init__(self, hub: Hub, feed: Feed, position: Position) -> None:
+    def __init__(self, hub: Hub, filter: Filter, position: Position) -> None:
         self._hub = hub
         self._waiter: asyncio.Future[None] | None = None
-        self.feed = feed
-        self.position = position
-        self.wake_at = math.inf  # time.monotonic() at which to return from wait() at the latest
+        self.position = position  # everything up to here has been handed out
+        self._feed = hub.join(filter, self, position)
+
+    @property
+    def filter(self) -> Filter:
+        return self._feed.filter
+
+    def close(self) -> None:
+        self._hub.leave(self.filter, self)
+
+    def change(self, filter: Filter) -> None:
+        """Go on from the same position with another filter."""
+        self._hub.leave(self.filter, self)
+        self._feed = self._hub.join(filter, self, self.position)
 
     async def next(self) -> Chunk | Reset | None:
         """Return what follows the position, and move there; None where nothing does.
 
-        Raises LogUnavailable while it would have to read the log and cannot.
+        A chunk without frames: there was nothing that matches, ask again. Raises
+        LogUnavailable while it would have to read the log and cannot.
         """
         if self.position.epoch != self._hub.position.epoch:
             return self._reset("epoch_changed")
-        if self.position.seq > self._hub.position.seq:
-            return None  # resumed ahead of this process; it will get there
-        if self.position.seq < self.feed.floor:
+        if self.position.seq >= self._hub.position.seq:
+            return None  # nothing new, or resumed ahead of this process: it will get there
+        if self.position.seq < self._feed.floor:
             return await self._from_log()
-        chunk = self.feed.after(self.position.seq, max_bytes=CHUNK_BYTES)
-        if not chunk.events:
+        chunk = self._feed.after(self.position.seq, max_bytes=CHUNK_BYTES)
+        if chunk.cut:
+            self.position = Position(self.position.epoch, chunk.last_seq)
+        else:
+            # What followed the last frame does not match.
             self.position = self._hub.position
-            return None
-        self.position = Position(self.position.epoch, chunk.last_seq)
-        return chunk
+        return chunk if chunk.frames else None
 
     async def wait(self) -> None:
-        """Return when there may be something new, or at `wake_at`."""
+        """Return when there may be something new, or `wake` is called."""
         self._waiter = asyncio.get_running_loop().create_future()
         try:
             await self._waiter
@@ -68,29 +78,26 @@ class Subscriber:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
-    async def _from_log(self) -> Chunk | Reset | None:
-        start = self.position
-        filter = self.feed.filter
-        page = await self._hub.log.page(
+    async def _from_log(self) -> Chunk | Reset:
+        start, filter = self.position, self.filter
+        reading = await self._hub.log.read(
             after=start.seq,
             upto=self._hub.position.seq,
             limit=self._hub.limits.replay_page_events,
-            executions=filter.executions or None,
+            max_bytes=CHUNK_BYTES,
+            filter=filter,
         )
         if start.epoch != self._hub.position.epoch:
             return self._reset("epoch_changed")
-        if start.seq < page.floor_seq:
+        if start.seq < reading.floor_seq:
             return self._reset("history_gone")
         frames = [
             Frame(event, sse.event(event.body, id=f"{start.epoch}-{event.seq}"))
-            for event in page.events
-            if filter.matches(event)
+            for event in reading.page.events
         ]
-        chunk = join(frames, after=start.seq, max_bytes=CHUNK_BYTES)
-        whole = chunk.events == len(frames)
-        self.position = Position(start.epoch, page.upto if whole else chunk.last_seq)
-        # Nothing here may match while much of the log is still ahead.
-        return chunk if chunk.events or self.position.seq < self.feed.floor else await self.next()
+        self.position = Position(start.epoch, reading.page.upto)
+        chunk = join(frames, after=start.seq, max_bytes=2**62)  # the page is bounded already
+        return Chunk(chunk.data, reading.page.upto, chunk.frames)
 
     def _reset(self, reason: str) -> Reset:
         self.position = self._hub.position

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from asgiref.sync import sync_to_async
+from django.conf import settings
 from django.db import DatabaseError
 from django.http import (
     HttpRequest,
@@ -21,10 +22,12 @@ from rest_framework.exceptions import AuthenticationFailed, NotAuthenticated
 from executions import visibility
 from streaming import auth, filters, health
 from streaming.auth import Viewer
+from streaming.beginning import AlreadyEnded, TooManyToWatch, begin, start_at
+from streaming.connection import SCOPE_KEY, UnknownConnection
 from streaming.filters import FilterError, StreamRequest
-from streaming.process import get_hub
+from streaming.process import get_streaming
 from streaming.replay import LogUnavailable
-from streaming.stream import start_at, stream
+from streaming.stream import Stream
 
 RETRY_AFTER_SECONDS = "2"
 STREAM_HEADERS = {
@@ -53,25 +56,35 @@ async def executions_stream(request: HttpRequest) -> HttpResponseBase:
         )
     try:
         asked, viewer = await sync_to_async(_admit)(request)
-        hub = await get_hub()
-        cursor = request.headers.get("Last-Event-ID") or asked.last_event_id
-        state = await hub.state(cursor=cursor)
+        return await _open(request, asked, viewer)
     except Refused as refused:
         return refused.response
+    except AlreadyEnded:
+        return HttpResponse(status=204)  # which makes an EventSource stop
+    except TooManyToWatch:
+        detail = f"until: waits for at most {settings.ATTUNE.watched_executions} executions"
+        return JsonResponse({"detail": detail}, status=400)
     except (DatabaseError, LogUnavailable):
-        return JsonResponse(
-            {"detail": "The log of executions cannot be read now; try again."},
-            status=503,
-            headers={"Retry-After": RETRY_AFTER_SECONDS},
-        )
-    return StreamingHttpResponse(
-        stream(
-            hub,
-            asked.filter.hiding(viewer.hidden_packs),
-            start_at(cursor, state),
-            expires_at=viewer.expires_at,
-        ),
-        headers=STREAM_HEADERS,
+        return _try_again("The log of executions cannot be read now; try again.")
+
+
+async def _open(request: HttpRequest, asked: StreamRequest, viewer: Viewer) -> HttpResponseBase:
+    streaming = await get_streaming()
+    hub = streaming.hub
+    if hub.closing:
+        return _try_again("This server is about to end; try again.")
+    cursor = request.headers.get("Last-Event-ID") or asked.last_event_id
+    start = start_at(cursor, await hub.state(cursor=cursor))
+    filter = asked.filter.hiding(viewer.rights.hidden_packs)
+    beginning = await begin(hub, asked, filter, start)
+    connection = getattr(request, "scope", {}).get(SCOPE_KEY, UnknownConnection())
+    stream = Stream(hub, streaming.accesses, asked, beginning, viewer, connection)
+    return StreamingHttpResponse(stream.chunks(), headers=STREAM_HEADERS)
+
+
+def _try_again(detail: str) -> JsonResponse:
+    return JsonResponse(
+        {"detail": detail}, status=503, headers={"Retry-After": RETRY_AFTER_SECONDS}
     )
 
 
@@ -85,10 +98,13 @@ def _admit(request: HttpRequest) -> tuple[StreamRequest, Viewer]:
         asked = filters.parse(dict(request.GET.lists()))
     except FilterError as exc:
         raise Refused(400, str(exc)) from exc
-    executions = asked.filter.executions
-    if executions and not visibility.all_visible(executions, viewer.hidden_packs):
-        # The same answer for both, so that nobody learns which ids exist.
-        raise Refused(404, "execution_id: no such execution")
+    for name, executions in (
+        ("execution_id", asked.filter.executions),
+        ("root", asked.filter.roots),
+    ):
+        if not visibility.all_visible(executions, viewer.rights.hidden_packs):
+            # The same answer for both, so that nobody learns which ids exist.
+            raise Refused(404, f"{name}: no such execution")
     return asked, viewer
 
 

@@ -21,6 +21,11 @@ from attune.local.processes import spawn, stop
 
 PROJECT = Path(__file__).resolve().parent.parent
 WAIT_SECONDS = 20.0
+APPLICATION = "attune.asgi:application"
+SERVERS = {
+    "daphne": ["daphne", "-v", "0"],
+    "uvicorn": ["uvicorn", "--log-level", "warning", "--lifespan", "off"],
+}
 
 
 def wait_for(condition: Callable[[], Any], what: str, *, seconds: float = WAIT_SECONDS) -> Any:
@@ -83,18 +88,15 @@ class Stack:
     def start_worker(self, name: str = "worker", **env: str) -> Process:
         return self._spawn(name, [sys.executable, "manage.py", "runworker"], env)
 
-    def start_web(self, **env: str) -> Process:
+    def start_web(self, *, server: str = "daphne", **env: str) -> Process:
+        """Start daphne or uvicorn on a port of its own, which every start changes."""
         with socket.socket() as listening:
             listening.bind(("127.0.0.1", 0))
             listening.listen(1024)
             self.web_port = listening.getsockname()[1]
-            command = [sys.executable, "-m", "daphne", "-v", "0"]
-            return self._spawn(
-                "web",
-                [*command, "--fd", str(listening.fileno()), "attune.asgi:application"],
-                env,
-                pass_fds=(listening.fileno(),),
-            )
+            fd = str(listening.fileno())
+            command = [sys.executable, "-m", *SERVERS[server], "--fd", fd, APPLICATION]
+            return self._spawn("web", command, env, pass_fds=(listening.fileno(),))
 
     def wait_ready(self) -> None:
         def ready() -> bool:

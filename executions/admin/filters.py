@@ -11,7 +11,7 @@ from django.http import HttpRequest
 
 from executions import visibility
 from executions.admin.generics import ModelAdmin
-from executions.eventlog import MAX_BIGINT
+from executions.positions import MAX_BIGINT
 from executions.status import STATUSES
 
 MAX_CHOICES = 50  # what has more is found by the search

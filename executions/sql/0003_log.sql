@@ -78,6 +78,21 @@ CREATE FUNCTION attune.change_json_v1(c attune.execution_inbox, seq bigint, with
         || '}}'
 $$;
 
+-- An execution as it is now, in the words of an event: what a snapshot is made of.
+CREATE FUNCTION attune.state_json_v1(e attune.execution, max_bytes integer) RETURNS text
+    LANGUAGE sql STABLE PARALLEL SAFE AS $$
+    SELECT attune.change_json_v1(
+        ROW(0, e.id, e.version, 'SNAPSHOT', e.status, NULL, e.action, e.action_ref, e.parent,
+            e.enforcement, e.executor, e.created, e.updated, e.started, e.finished,
+            r.written, e.result IS NOT NULL AND r.written IS NULL, e.updated
+        )::attune.execution_inbox, NULL, true)
+    FROM (
+        SELECT CASE WHEN pg_column_size(e.result) <= max_bytes::bigint * 16
+                     AND octet_length(e.result::text) <= max_bytes
+               THEN e.result::text END
+    ) r (written)
+$$;
+
 -- The text of a result, or NULL where it is longer than streams send (`migrate` writes the
 -- setting ATTUNE_RESULT_MAX_BYTES into this function). The first test is cheap and saves
 -- writing out what is too large by far: a jsonb takes at most some 16 times its text.
@@ -234,26 +249,42 @@ BEGIN
     IF NOT FOUND THEN
         RETURN;
     END IF;
+    IF current_setting('synchronous_commit') = 'off' THEN
+        -- A crash could take back numbers that clients have seen, and give them out again.
+        PERFORM set_config('synchronous_commit', 'on', true);
+    END IF;
     -- A statement of its own, so with a snapshot taken after the lock.
-    WITH taken AS (
+    WITH RECURSIVE taken AS (
         DELETE FROM attune.execution_inbox AS inbox
         WHERE inbox.id = ANY (ARRAY(
             SELECT i.id FROM attune.execution_inbox i ORDER BY i.id LIMIT batch))
         RETURNING inbox.*
     ), numbered AS (
         SELECT state.last_seq + row_number() OVER (ORDER BY taken.id) AS seq, taken.* FROM taken
-    )
-    INSERT INTO attune.execution_event (
-        seq, execution, version, op, status, old_status, action_ref, parent, event, recorded)
-    SELECT c.seq, c.execution, c.version, c.op, c.status, c.old_status, c.action_ref, c.parent,
-        attune.change_json_v1(
+    ), lineage (parent, ancestor) AS (
+        -- UNION, not UNION ALL: ends even where somebody made a circle of parents.
+        SELECT taken.parent, taken.parent FROM taken WHERE taken.parent IS NOT NULL
+        UNION
+        SELECT l.parent, e.parent
+        FROM lineage l JOIN attune.execution e ON e.id = l.ancestor
+        WHERE e.parent IS NOT NULL
+    ), family AS (
+        SELECT l.parent, array_agg(l.ancestor) AS ancestors FROM lineage l GROUP BY l.parent
+    ), written AS (
+        SELECT c.*, f.ancestors, attune.change_json_v1(
             ROW(c.id, c.execution, c.version, c.op, c.status, c.old_status, c.action,
                 c.action_ref, c.parent, c.enforcement, c.executor, c.created, c.updated,
                 c.started, c.finished, c.result, c.truncated,
                 c.recorded)::attune.execution_inbox,
-            c.seq, true),
-        c.recorded
-    FROM numbered c;
+            c.seq, true) AS event
+        FROM numbered c LEFT JOIN family f ON f.parent = c.parent
+    )
+    INSERT INTO attune.execution_event (
+        seq, execution, version, op, status, old_status, action_ref, parent, ancestors, event,
+        bytes, recorded)
+    SELECT c.seq, c.execution, c.version, c.op, c.status, c.old_status, c.action_ref, c.parent,
+        c.ancestors, c.event, octet_length(c.event), c.recorded
+    FROM written c ORDER BY c.seq;
     GET DIAGNOSTICS moved = ROW_COUNT;
     IF moved > 0 THEN
         UPDATE attune.stream_state s SET last_seq = state.last_seq + moved;

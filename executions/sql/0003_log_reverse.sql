@@ -10,6 +10,7 @@ DROP FUNCTION attune.execution_added_or_removed_v1();
 DROP FUNCTION attune.notify_queue_after_v1(bigint);
 DROP FUNCTION attune.notification_v1(attune.execution_inbox);
 DROP FUNCTION attune.result_text_v1(jsonb);
+DROP FUNCTION attune.state_json_v1(attune.execution, integer);
 DROP FUNCTION attune.change_json_v1(attune.execution_inbox, bigint, boolean);
 DROP FUNCTION attune.iso_v1(timestamptz);
 DROP TABLE attune.stream_state;

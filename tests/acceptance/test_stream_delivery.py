@@ -183,6 +183,9 @@ def test_it_resets_when_history_is_gone(own_stack: Stack) -> None:
         conn.execute("DELETE FROM attune.execution_event WHERE seq <= 2")
         conn.execute("UPDATE attune.stream_state SET floor_seq = 2")
         epoch = one(conn, "SELECT epoch FROM attune.stream_state")
+    own_stack.processes["web"].stop()  # it still has these events in its memory
+    own_stack.start_web()
+    own_stack.wait_ready()
     with open_stream(own_stack.stream_url, own_stack.token(), resume=f"{epoch}-1") as stream:
         frame = stream.next_frame()
         assert (frame.event, json.loads(frame.data)["reason"]) == ("reset", "history_gone")

@@ -5,7 +5,8 @@ import threading
 import psycopg
 
 from executions import eventlog
-from executions.eventlog import Position
+from executions.filters import Filter, log_where
+from executions.positions import Position
 from tests.rows import Connection, add_execution, events, inbox, one, sequence, set_status
 
 
@@ -105,15 +106,40 @@ async def test_it_reads_pages_and_single_executions(conn: Connection, database: 
     async with await psycopg.AsyncConnection.connect(database, autocommit=True) as reader:
         state = await eventlog.state(reader)
         assert (state.last_seq, state.floor_seq) == (3, 0)
-        page = await eventlog.read(reader, after=1, limit=10)
-        assert [(e.seq, e.execution, e.op) for e in page] == [
+        pages = {"upto": 10, "limit": 10, "max_bytes": 10_000}
+        page = await eventlog.read(reader, after=1, **pages)
+        assert [(e.seq, e.execution, e.op) for e in page.events] == [
             (2, second, "INSERT"),
             (3, first, "UPDATE"),
         ]
-        own = await eventlog.read(reader, after=0, limit=10, executions=frozenset({first}))
-        assert [e.seq for e in own] == [1, 3]
-        cut = await eventlog.read(reader, after=0, upto=2, limit=1)
-        assert [e.seq for e in cut] == [1]
+        assert page.upto == 10
+        where = log_where(Filter(executions=frozenset({first})))
+        own = await eventlog.read(
+            reader, after=0, **pages, condition=where.condition, values=where.values
+        )
+        assert [e.seq for e in own.events] == [1, 3]
+        cut = await eventlog.read(reader, after=0, **{**pages, "limit": 1})
+        assert ([e.seq for e in cut.events], cut.upto) == ([1], 1)
+        small = await eventlog.read(reader, after=0, **{**pages, "max_bytes": 500})
+        assert ([e.seq for e in small.events], small.upto) == ([1, 2], 2)
+        tiny = await eventlog.read(reader, after=0, **{**pages, "max_bytes": 1})
+        assert ([e.seq for e in tiny.events], tiny.upto) == ([1], 1)
+
+
+def test_it_writes_the_ancestors_of_each_event(conn: Connection) -> None:
+    top = add_execution(conn)
+    middle = add_execution(conn, parent=top)
+    bottom = add_execution(conn, parent=middle)
+    sequence(conn)
+    conn.execute("UPDATE attune.execution SET parent = %s WHERE id = %s", [bottom, top])  # circle
+    sequence(conn)
+    rows = conn.execute("SELECT ancestors FROM attune.execution_event ORDER BY seq").fetchall()
+    assert [row[0] and sorted(row[0]) for row in rows] == [
+        None,
+        [top],
+        [top, middle],
+        [top, middle, bottom],
+    ]
 
 
 def test_it_writes_and_reads_positions() -> None:

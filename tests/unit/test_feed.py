@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 from executions.eventlog import Event
+from executions.filters import Filter
 from streaming.feed import Feed, Frame, Ring
-from streaming.filters import Filter
 
 
 def frame(seq: int, size: int = 10) -> Frame:
-    return Frame(Event(seq, 7, 1, "UPDATE", "running", None, "tests.run", None, ""), b"x" * size)
+    return Frame(
+        Event(seq, 7, 1, "UPDATE", "running", None, "tests.run", None, None, ""), b"x" * size
+    )
 
 
 def filled(ring: Ring, feed: Feed, seqs: range) -> None:
@@ -31,10 +33,10 @@ def test_it_forgets_in_the_feed_what_the_ring_forgets() -> None:
     feed = Feed(Filter(), ring, since=0)
     filled(ring, feed, range(1, 6))
     assert feed.floor == 2
-    assert feed.after(2, max_bytes=1000).events == 3
+    assert feed.after(2, max_bytes=1000).frames == tuple(map(frame, (3, 4, 5)))
     ring.append(frame(6))  # does not match this feed
     feed.trim()
-    assert feed.after(3, max_bytes=1000).events == 2
+    assert feed.after(3, max_bytes=1000).frames == tuple(map(frame, (4, 5)))
 
 
 def test_it_survives_an_event_too_large_for_the_ring() -> None:
@@ -50,9 +52,10 @@ def test_it_joins_up_to_a_size_but_at_least_one() -> None:
     feed = Feed(Filter(), ring, since=0)
     filled(ring, feed, range(1, 6))
     chunk = feed.after(0, max_bytes=25)
-    assert (len(chunk.data), chunk.last_seq, chunk.events) == (20, 2, 2)
+    assert (len(chunk.data), chunk.last_seq, len(chunk.frames), chunk.cut) == (20, 2, 2, True)
     assert feed.after(2, max_bytes=1).last_seq == 3
-    assert feed.after(5, max_bytes=25).events == 0
+    assert feed.after(5, max_bytes=25).frames == ()
+    assert feed.after(4, max_bytes=25).cut is False
 
 
 def test_it_joins_once_for_streams_at_the_same_place() -> None:
@@ -63,6 +66,16 @@ def test_it_joins_once_for_streams_at_the_same_place() -> None:
     assert feed.after(0, max_bytes=1000) is first
     filled(ring, feed, range(3, 4))
     assert feed.after(0, max_bytes=1000).last_seq == 3
+
+
+def test_it_takes_over_what_the_ring_has_from_before() -> None:
+    ring = Ring(max_events=3, max_bytes=1000)
+    for seq in range(1, 6):
+        ring.append(frame(seq))
+    feed = Feed(Filter(), ring, since=5)
+    feed.fill()
+    assert feed.floor == 2
+    assert [f.event.seq for f in feed.after(2, max_bytes=1000).frames] == [3, 4, 5]
 
 
 def test_it_knows_nothing_from_before_it_was_made() -> None:

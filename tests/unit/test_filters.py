@@ -4,10 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from executions.eventlog import MAX_BIGINT, Event
+from executions.eventlog import Event
+from executions.filters import Filter
+from executions.positions import MAX_BIGINT
 from executions.status import STATUSES
 from streaming import filters
-from streaming.filters import Filter, FilterError
+from streaming.filters import FilterError
 
 
 def event(
@@ -16,8 +18,9 @@ def event(
     old_status: str | None = "requested",
     action_ref: str = "core.http.get",
     parent: int | None = None,
+    ancestors: list[int] | None = None,
 ) -> Event:
-    return Event(1, execution, 1, "UPDATE", status, old_status, action_ref, parent, "{}")
+    return Event(1, execution, 1, "UPDATE", status, old_status, action_ref, parent, ancestors, "{}")
 
 
 def parse(**query: str | list[str]) -> Filter:
@@ -30,6 +33,8 @@ def test_it_takes_values_repeated_or_with_commas() -> None:
     assert parse(status="running,failed").statuses == {"running", "failed"}
     assert filters.parse({"last_event_id": ["5f1c-1"]}).last_event_id == "5f1c-1"
     assert filters.parse({}).filter == Filter()
+    watching = filters.parse({"until": ["terminal"], "snapshot": ["true"], "root": ["1"]})
+    assert watching.until_terminal and watching.snapshot
 
 
 @pytest.mark.parametrize(
@@ -53,9 +58,15 @@ def test_it_takes_values_repeated_or_with_commas() -> None:
         ("pack", "a.b"),
         ("action_ref", "x" * 256),
         ("nonsense", "1"),
+        ("snapshot", "yes"),
+        ("until", "done"),
+        ("until", "terminal"),  # of what?
+        ("last_event_id", ["1", "2"]),
     ],
 )
-def test_it_refuses_a_wrong_value_and_names_the_parameter(name: str, value: str) -> None:
+def test_it_refuses_a_wrong_value_and_names_the_parameter(
+    name: str, value: str | list[str]
+) -> None:
     with pytest.raises(FilterError, match=name):
         parse(**{name: value})
 
@@ -75,6 +86,9 @@ def test_it_matches_values_of_one_name_as_or_and_names_as_and() -> None:
     assert not parse(execution_id="7", pack="other").matches(event(7))
     assert parse(parent="3").matches(event(parent=3))
     assert not parse(parent="3").matches(event())
+    assert parse(root="7").matches(event(7))
+    assert parse(root="5").matches(event(7, parent=6, ancestors=[6, 5]))
+    assert not parse(root="4").matches(event(7, parent=6, ancestors=[6, 5]))
 
 
 def test_it_delivers_the_event_by_which_a_row_leaves_a_status_filter() -> None:

@@ -15,16 +15,21 @@ PUBLIC = {
     "executions.status",
     "executions.visibility",
 }
-PUBLIC |= {"executions.models"}
+PUBLIC |= {"executions.models", "executions.filters", "executions.positions"}
+PUBLIC |= {"executions.snapshots"}
 PURE = {
     "executions/status.py",
     "executions/eventlog.py",
+    "executions/filters.py",
+    "executions/positions.py",
+    "executions/snapshots.py",
     "streaming/sse.py",
     "streaming/messages.py",
     "streaming/filters.py",
     "streaming/feed.py",
+    "streaming/feeds.py",
+    "streaming/watch.py",
     "streaming/frames.py",
-    "streaming/subscriber.py",
 }
 
 

@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from executions.eventlog import LogState, Position
-from streaming.stream import Start, start_at
+from executions.eventlog import LogState
+from executions.positions import Position
+from streaming.beginning import Start, start_at
 
 STATE = LogState("5f1c", last_seq=100, floor_seq=40)
 NOW = Position("5f1c", 100)

@@ -1,0 +1,131 @@
+"""The current state of executions, at one exact place in the log.
+
+A change that is committed but not sequenced yet is already in the table, while its event is
+still to come. A snapshot therefore says which executions have such changes and up to which
+version, so that a stream can leave out the events that would take its client back.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from psycopg import IsolationLevel, sql
+
+from executions import eventlog
+from executions.eventlog import Connection
+from executions.filters import Filter, Where, table_where
+from executions.positions import Position
+
+_ROWS = sql.SQL("""
+    SELECT event FROM (
+        SELECT event, sum(octet_length(event)) OVER (ORDER BY id DESC) - octet_length(event)
+            AS before
+        FROM (
+            SELECT id, attune.state_json_v1(e, %(result_max_bytes)s) AS event
+            FROM attune.execution e WHERE {condition} ORDER BY id DESC LIMIT %(limit)s
+        ) AS newest
+    ) AS summed WHERE before < %(max_bytes)s
+""")
+_STATUSES = sql.SQL("""
+    SELECT id, status FROM attune.execution WHERE {condition} ORDER BY id DESC LIMIT %(limit)s
+""")
+_COUNT = sql.SQL("""
+    SELECT count(*) FROM (
+        SELECT FROM attune.execution WHERE {condition} LIMIT %(limit)s
+    ) AS some
+""")
+# What is committed and visible to us, but not sequenced.
+_AHEAD = sql.SQL("""
+    SELECT execution, max(version) FROM attune.execution_inbox
+    WHERE execution IN (SELECT id FROM attune.execution WHERE {condition}) GROUP BY execution
+""")
+_SINCE = """
+    SELECT DISTINCT execution FROM attune.execution_event
+    WHERE execution = ANY (%s) AND seq > %s
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What a snapshot may cost: rows, their bytes as JSON, and executions to watch."""
+
+    rows: int
+    bytes: int
+    result_bytes: int
+    watched: int
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What was true at `position`, the end of the log as the snapshot saw it.
+
+    `rows` are JSON texts in the words of an event, newest execution first; not `complete`
+    where there were more than the limits allow. `ahead` are the versions that the table has
+    and the log has not.
+    """
+
+    position: Position
+    rows: list[str]
+    complete: bool
+    ahead: dict[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Statuses:
+    """The statuses of what a stream watches until it ends, at `position`.
+
+    `changed` are those with events after the place that was asked about. Not `complete` where
+    there were more executions than the limit.
+    """
+
+    position: Position
+    statuses: dict[int, str]
+    complete: bool
+    changed: set[int]
+
+
+async def take(conn: Connection, filter: Filter, bounds: Bounds) -> Snapshot:
+    """Read the executions that match now. `conn` must not be inside a transaction."""
+    where = table_where(filter)
+    values = {
+        **where.values,
+        "limit": bounds.rows,
+        "max_bytes": bounds.bytes,
+        "result_max_bytes": bounds.result_bytes,
+    }
+    await conn.set_isolation_level(IsolationLevel.REPEATABLE_READ)
+    async with conn.transaction():
+        position = (await eventlog.state(conn)).position
+        rows = await _all(conn, _ROWS, where, values)
+        count = await _all(conn, _COUNT, where, {**values, "limit": len(rows) + 1})
+        ahead = await _all(conn, _AHEAD, where, values)
+    return Snapshot(position, [row[0] for row in rows], count[0][0] <= len(rows), dict(ahead))
+
+
+async def statuses(
+    conn: Connection, filter: Filter, bounds: Bounds, *, since: int | None
+) -> Statuses:
+    """Read the statuses of the executions that match now.
+
+    `changed` are those with events after `since`; without it, those whose last change is not
+    in the log yet. `conn` must not be inside a transaction.
+    """
+    where = table_where(filter)
+    values = {**where.values, "limit": bounds.watched + 1}
+    await conn.set_isolation_level(IsolationLevel.REPEATABLE_READ)
+    async with conn.transaction():
+        position = (await eventlog.state(conn)).position
+        found: dict[int, str] = dict(await _all(conn, _STATUSES, where, values))
+        changed = {row[0] for row in await _all(conn, _AHEAD, where, values)}
+        if since is not None:
+            cursor = await conn.execute(_SINCE, [list(found), since])
+            changed |= {row[0] for row in await cursor.fetchall()}
+    return Statuses(position, found, len(found) <= bounds.watched, changed)
+
+
+async def _all(
+    conn: Connection, query: sql.SQL, where: Where, values: dict[str, object]
+) -> list[tuple[Any, ...]]:
+    cursor = await conn.execute(query.format(condition=where.condition), values)
+    return await cursor.fetchall()

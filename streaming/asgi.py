@@ -1,0 +1,33 @@
+"""Hands each stream the connection it writes to."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from streaming.connection import SCOPE_KEY, open_connection
+
+Application = Callable[..., Awaitable[Any]]
+STREAM_PATH = "/api/v1/executions/stream"
+
+
+def with_connection(application: Application) -> Application:
+    """Return the application, with the connection in the scope of each request for a stream,
+    and with a `send` that waits while the client does not take what it was sent."""
+
+    async def run(scope: dict[str, Any], receive: Any, send: Any) -> None:
+        if scope["type"] != "http" or scope["path"].rstrip("/") != STREAM_PATH:
+            await application(scope, receive, send)
+            return
+        connection = open_connection(send)
+
+        async def send_and_drain(message: MutableMapping[str, Any]) -> None:
+            await connection.drain()
+            await send(message)
+
+        try:
+            await application({**scope, SCOPE_KEY: connection}, receive, send_and_drain)
+        finally:
+            connection.close()
+
+    return run

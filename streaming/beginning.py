@@ -1,0 +1,101 @@
+"""Where a stream begins, and what its client is told of the state before that."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from executions.eventlog import LogState
+from executions.filters import Filter
+from executions.positions import Position
+from executions.snapshots import Bounds, Snapshot
+from streaming.filters import StreamRequest
+from streaming.hub import Hub
+from streaming.watch import Watch
+
+
+class AlreadyEnded(Exception):
+    """Everything this stream would wait for has ended, and its client knows."""
+
+
+class TooManyToWatch(Exception):
+    """There are more executions than one stream can wait for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Where a stream begins, and why, where that is not where the client wanted to."""
+
+    position: Position
+    resumed: bool = False
+    reset_reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """A start, with the snapshot to send and the end to wait for, where they were asked for.
+
+    `known`: versions that the client has by the snapshot though their events are yet to come.
+    """
+
+    start: Start
+    snapshot: Snapshot | None = None
+    watch: Watch | None = None
+    known: dict[int, int] = field(default_factory=dict)
+
+
+def start_at(cursor: str | None, state: LogState) -> Start:
+    """Decide where the stream of a client with this cursor begins. Pure.
+
+    No cursor, or `now`: at the end of the log. `earliest`: at its beginning.
+    """
+    if cursor is None or cursor == "now":
+        return Start(state.position)
+    if cursor == "earliest":
+        return Start(Position(state.epoch, state.floor_seq), resumed=True)
+    wanted = Position.parse(cursor)
+    if wanted is None:
+        return Start(state.position, reset_reason="unknown_cursor")
+    if wanted.epoch != state.epoch:
+        return Start(state.position, reset_reason="epoch_changed")
+    if wanted.seq > state.last_seq:
+        return Start(state.position, reset_reason="ahead_of_log")
+    if wanted.seq < state.floor_seq:
+        return Start(state.position, reset_reason="history_gone")
+    return Start(wanted, resumed=True)
+
+
+async def begin(hub: Hub, asked: StreamRequest, filter: Filter, start: Start) -> Beginning:
+    """Read what the client asked for beside events; `filter` has what it may not see.
+
+    A resumed client has its state already and gets no snapshot. Raises LogUnavailable,
+    AlreadyEnded and TooManyToWatch.
+    """
+    if not (asked.snapshot or asked.until_terminal):
+        return Beginning(start)
+    bounds = _bounds(hub)
+    snapshot = None
+    if not start.resumed:
+        snapshot = await hub.log.snapshot(filter, bounds)
+        start = Start(snapshot.position, reset_reason=start.reset_reason)
+    watch = None
+    if asked.until_terminal:
+        # After the snapshot: what ends in between has its event after the snapshot's position.
+        found = await hub.log.statuses(filter, bounds, since=start.position.seq)
+        if not found.complete:
+            raise TooManyToWatch
+        watch = Watch(found.statuses, changed=found.changed)
+        if watch.done and start.resumed:
+            raise AlreadyEnded
+    if snapshot is None or not (asked.snapshot or (watch is not None and watch.done)):
+        return Beginning(start, watch=watch)
+    return Beginning(start, snapshot=snapshot, watch=watch, known=dict(snapshot.ahead))
+
+
+def _bounds(hub: Hub) -> Bounds:
+    limits = hub.limits
+    return Bounds(
+        rows=limits.snapshot_executions,
+        bytes=limits.snapshot_bytes,
+        result_bytes=limits.result_max_bytes,
+        watched=limits.watched_executions,
+    )

@@ -1,0 +1,120 @@
+"""The TCP connection under a stream: told when it hangs, cut when it must be.
+
+ASGI knows neither. Of a client that has vanished, or that never reads, an application hears
+nothing until the kernel gives up, which takes a quarter of an hour. And daphne's `send` never
+waits: what a client does not read piles up in the server. Both servers' own objects can be
+reached through `send`, so what is missing is added here, per connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import socket
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, Protocol
+
+SCOPE_KEY = "attune.connection"
+# Unacknowledged for so long, or a closed window for so long: the kernel ends the connection.
+# Less than 30 s together with the 15 s until the next heartbeat. man 7 tcp, TCP_USER_TIMEOUT.
+USER_TIMEOUT_MILLISECONDS = 12_000
+
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+
+class Connection(Protocol):
+    """What the stream needs of a server's connection."""
+
+    async def drain(self) -> None:
+        """Return when the server holds little enough that the client has not taken."""
+
+    def abort(self) -> None:
+        """Cut the connection at once, whatever is still unsent."""
+
+    def close(self) -> None:
+        """Let go of the server's objects; the response is over."""
+
+
+class AsyncioConnection:
+    """uvicorn: its `send` waits by itself while the transport is full."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        _set_user_timeout(transport.get_extra_info("socket"))
+
+    async def drain(self) -> None:
+        pass
+
+    def abort(self) -> None:
+        self._transport.abort()
+
+    def close(self) -> None:
+        pass
+
+
+class TwistedConnection:
+    """daphne: becomes the request's push producer, which Twisted pauses at 64 KiB unsent."""
+
+    def __init__(self, request: Any) -> None:
+        self._request = request
+        self._may_write = asyncio.Event()
+        self._may_write.set()
+        request.registerProducer(self, True)
+        _set_user_timeout(request.transport.getHandle())
+
+    async def drain(self) -> None:
+        await self._may_write.wait()
+
+    def abort(self) -> None:
+        self._may_write.set()
+        self._request.transport.abortConnection()
+
+    def close(self) -> None:
+        self._may_write.set()
+        if not (self._request.finished or self._request._disconnected):
+            self._request.unregisterProducer()
+
+    # Twisted's IPushProducer.
+    def pauseProducing(self) -> None:
+        self._may_write.clear()
+
+    def resumeProducing(self) -> None:
+        self._may_write.set()
+
+    def stopProducing(self) -> None:
+        self._may_write.set()
+
+
+class UnknownConnection:
+    """Another server: whether it bounds what it holds is up to it; nothing can be cut."""
+
+    async def drain(self) -> None:
+        pass
+
+    def abort(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+def open_connection(send: Send) -> Connection:
+    """Return the connection that `send` writes to."""
+    transport = getattr(getattr(send, "__self__", None), "transport", None)
+    if isinstance(transport, asyncio.Transport):
+        return AsyncioConnection(transport)
+    if isinstance(send, functools.partial) and send.args:
+        request = send.args[0]
+        if hasattr(request, "registerProducer"):
+            return TwistedConnection(request)
+    return UnknownConnection()
+
+
+def _set_user_timeout(sock: Any) -> None:
+    with contextlib.suppress(OSError, AttributeError):  # a Unix socket, or not Linux
+        duplicate = socket.socket(fileno=socket.dup(sock.fileno()))
+        with duplicate:
+            duplicate.setsockopt(
+                socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT_MILLISECONDS
+            )
