@@ -33,7 +33,7 @@ _STATUSES = sql.SQL("""
 _COUNT = sql.SQL("""
     SELECT count(*) FROM (
         SELECT FROM attune.execution WHERE {condition} LIMIT %(limit)s
-    ) AS some
+    ) AS matching
 """)
 # What is committed and visible to us, but not sequenced.
 _AHEAD = sql.SQL("""

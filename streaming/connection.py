@@ -39,7 +39,7 @@ class Connection(Protocol):
 class AsyncioConnection:
     """uvicorn: its `send` waits by itself while the transport is full."""
 
-    def __init__(self, transport: asyncio.Transport) -> None:
+    def __init__(self, transport: Any) -> None:
         self._transport = transport
         _set_user_timeout(transport.get_extra_info("socket"))
 
@@ -102,7 +102,8 @@ class UnknownConnection:
 def open_connection(send: Send) -> Connection:
     """Return the connection that `send` writes to."""
     transport = getattr(getattr(send, "__self__", None), "transport", None)
-    if isinstance(transport, asyncio.Transport):
+    if hasattr(transport, "abort") and hasattr(transport, "get_extra_info"):
+        # By what it can do: uvloop's transports are no asyncio.Transport by class.
         return AsyncioConnection(transport)
     if isinstance(send, functools.partial) and send.args:
         request = send.args[0]

@@ -250,11 +250,13 @@ class Hub:
             now = time.monotonic()
             for stream in tuple(self.streams):
                 stream.tick(now)
-            self._bound_unsent()
+            self._bound_unsent(now)
 
-    def _bound_unsent(self) -> None:
+    def _bound_unsent(self, now: float) -> None:
         """Cut those that hang longest while more streams hang than may."""
         hanging = [s for s in self.streams if s.hanging_since < math.inf]
+        slow = now - self.limits.slow_client_seconds
+        metrics.SLOW.set(sum(stream.hanging_since < slow for stream in hanging))
         excess = len(hanging) - self.limits.hanging_streams
         if excess > 0:
             for stream in sorted(hanging, key=lambda s: s.hanging_since)[:excess]:
