@@ -26,7 +26,7 @@ import psycopg
 from bench.receivers import Receipt, Received, bare, clock, streams
 from bench.stack import bench_stack
 from executions.eventlog import CHANNEL
-from tests.servers import Stack
+from tests.servers import SERVERS, Stack
 
 WARMUP_SECONDS = 2.0  # counted for losses, not for times
 GRACE_SECONDS = 3.0  # what has not come by then is lost
@@ -67,7 +67,7 @@ Times = dict[str, float]
 
 def main() -> int:
     options = _options()
-    with bench_stack() as stack:
+    with bench_stack(server=options.server) as stack:
         run = measure(stack, count=options.streams, rate=options.rate, seconds=options.seconds)
     arrived = {(receipt.receiver, *_change(receipt)) for receipt in run.clients.receipts}
     lost = len(run.commits) * options.streams - len(arrived)
@@ -79,6 +79,7 @@ def main() -> int:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--server", choices=sorted(SERVERS), default="daphne")
     parser.add_argument("--streams", type=_positive(int), default=100)
     parser.add_argument("--rate", type=_positive(float), default=20.0, help="changes a second")
     parser.add_argument("--seconds", type=_positive(float), default=30.0)

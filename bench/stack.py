@@ -19,9 +19,9 @@ DATABASE = "attune"
 
 
 @contextmanager
-def bench_stack() -> Iterator[Stack]:
+def bench_stack(*, server: str = "daphne") -> Iterator[Stack]:
     """Run PostgreSQL (with its own defaults, so every commit is on disk), Redis, a worker and
-    a daphne for as long as the context lasts; `ATTUNE_…` of the environment apply.
+    a web server for as long as the context lasts; `ATTUNE_…` of the environment apply.
     """
     with tempfile.TemporaryDirectory(prefix="attune-bench-") as name, ExitStack() as servers:
         folder = Path(name)
@@ -46,4 +46,4 @@ def bench_stack() -> Iterator[Stack]:
             cwd=PROJECT,
             check=True,
         )
-        yield servers.enter_context(running_stack(url, folder / "stack"))
+        yield servers.enter_context(running_stack(url, folder / "stack", server=server))

@@ -87,7 +87,7 @@ _READ = sql.SQL("""
 # How much of the log one page looks through: a filter that matches nothing must not keep a
 # connection for seconds.
 SCANNED_EVENTS = 50_000
-_EVERYTHING = sql.SQL("true")
+_READ_ALL = _READ.format(condition=sql.SQL("true")).as_bytes(None)  # once, not every time
 
 
 async def listen(conn: Connection) -> tuple[Position, str]:
@@ -129,7 +129,7 @@ async def read(
     upto: int,
     limit: int,
     max_bytes: int,
-    condition: sql.Composable = _EVERYTHING,
+    condition: sql.Composable | None = None,
     values: Mapping[str, object] | None = None,
 ) -> Page:
     """Return the next events with `after < seq <= upto`, in order.
@@ -139,7 +139,7 @@ async def read(
     """
     upto = min(upto, after + SCANNED_EVENTS)
     bounds = {"after": after, "upto": upto, "limit": limit, "max_bytes": max_bytes}
-    query = _READ.format(condition=condition)
+    query = _READ.format(condition=condition) if condition is not None else _READ_ALL
     cursor = await conn.execute(query, {**(values or {}), **bounds})
     events = [Event(*row) for row in await cursor.fetchall()]
     cut = len(events) == limit or sum(len(e.body.encode()) for e in events) >= max_bytes

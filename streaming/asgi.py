@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from streaming.connection import SCOPE_KEY, open_connection
@@ -21,12 +21,8 @@ def with_connection(application: Application) -> Application:
             return
         connection = open_connection(send)
 
-        async def send_and_drain(message: MutableMapping[str, Any]) -> None:
-            await connection.drain()
-            await send(message)
-
         try:
-            await application({**scope, SCOPE_KEY: connection}, receive, send_and_drain)
+            await application({**scope, SCOPE_KEY: connection}, receive, connection.send)
         finally:
             connection.close()
 

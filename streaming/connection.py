@@ -26,8 +26,9 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 class Connection(Protocol):
     """What the stream needs of a server's connection."""
 
-    async def drain(self) -> None:
-        """Return when the server holds little enough that the client has not taken."""
+    @property
+    def send(self) -> Send:
+        """The server's `send`, which returns only when the client takes what it is sent."""
 
     def abort(self) -> None:
         """Cut the connection at once, whatever is still unsent."""
@@ -39,12 +40,10 @@ class Connection(Protocol):
 class AsyncioConnection:
     """uvicorn: its `send` waits by itself while the transport is full."""
 
-    def __init__(self, transport: Any) -> None:
+    def __init__(self, send: Send, transport: Any) -> None:
+        self.send = send
         self._transport = transport
         _set_user_timeout(transport.get_extra_info("socket"))
-
-    async def drain(self) -> None:
-        pass
 
     def abort(self) -> None:
         self._transport.abort()
@@ -56,15 +55,18 @@ class AsyncioConnection:
 class TwistedConnection:
     """daphne: becomes the request's push producer, which Twisted pauses at 64 KiB unsent."""
 
-    def __init__(self, request: Any) -> None:
+    def __init__(self, send: Send, request: Any) -> None:
+        self._send = send
         self._request = request
         self._may_write = asyncio.Event()
         self._may_write.set()
         request.registerProducer(self, True)
         _set_user_timeout(request.transport.getHandle())
+        _write_at_once(request.transport)
 
-    async def drain(self) -> None:
+    async def send(self, message: MutableMapping[str, Any]) -> None:
         await self._may_write.wait()
+        await self._send(message)
 
     def abort(self) -> None:
         self._may_write.set()
@@ -72,6 +74,7 @@ class TwistedConnection:
 
     def close(self) -> None:
         self._may_write.set()
+        vars(self._request.transport).pop("startWriting", None)
         if not (self._request.finished or self._request._disconnected):
             self._request.unregisterProducer()
 
@@ -89,8 +92,8 @@ class TwistedConnection:
 class UnknownConnection:
     """Another server: whether it bounds what it holds is up to it; nothing can be cut."""
 
-    async def drain(self) -> None:
-        pass
+    def __init__(self, send: Send) -> None:
+        self.send = send
 
     def abort(self) -> None:
         pass
@@ -104,12 +107,28 @@ def open_connection(send: Send) -> Connection:
     transport = getattr(getattr(send, "__self__", None), "transport", None)
     if hasattr(transport, "abort") and hasattr(transport, "get_extra_info"):
         # By what it can do: uvloop's transports are no asyncio.Transport by class.
-        return AsyncioConnection(transport)
+        return AsyncioConnection(send, transport)
     if isinstance(send, functools.partial) and send.args:
         request = send.args[0]
         if hasattr(request, "registerProducer"):
-            return TwistedConnection(request)
-    return UnknownConnection()
+            return TwistedConnection(send, request)
+    return UnknownConnection(send)
+
+
+def _write_at_once(transport: Any) -> None:
+    """Make Twisted write when it is told to, not in the reactor's next turn.
+
+    With a hundred streams to serve, the first would wait until the last has been encoded; and
+    asking the reactor costs two system calls a write. Measured: 71 to 52 µs a delivery.
+    Only where something waits to be written: `loseConnection` relies on being called back.
+    """
+    later = transport.startWriting
+
+    def start_writing() -> None:
+        if not transport._tempDataLen or transport.doWrite() is not None or transport.dataBuffer:
+            later()
+
+    transport.startWriting = start_writing
 
 
 def _set_user_timeout(sock: Any) -> None:

@@ -55,8 +55,8 @@ class Hub:
         self.log = log
         self._layer = layer
         self._ring = Ring(max_events=limits.ring_events, max_bytes=limits.ring_bytes)
-        self._epoch = ""
-        self._seq = 0
+        # Up to where the streams have been told; an empty epoch before the first reading.
+        self.position = Position("", 0)
         self._floor_seq = 0
         self._feeds = Feeds(self._ring)
         self.streams: set[OpenStream] = set()
@@ -103,11 +103,6 @@ class Hub:
 
     # --- what others ask --------------------------------------------------------------------
     @property
-    def position(self) -> Position:
-        """Up to where the streams have been told; an empty epoch before the first reading."""
-        return Position(self._epoch, self._seq)
-
-    @property
     def alive(self) -> bool:
         return bool(self._tasks) and not any(task.done() for task in self._tasks)
 
@@ -123,9 +118,11 @@ class Hub:
         or of another epoch: then the log is asked. Raises LogUnavailable.
         """
         wanted = Position.parse(cursor or "")
-        known = wanted is None or (wanted.epoch == self._epoch and wanted.seq <= self._seq)
+        known = wanted is None or (
+            wanted.epoch == self.position.epoch and wanted.seq <= self.position.seq
+        )
         if known and self.silent_seconds < self.limits.layer_silence_seconds:
-            return LogState(self._epoch, self._seq, self._floor_seq)
+            return LogState(self.position.epoch, self.position.seq, self._floor_seq)
         return await self.refresh()
 
     async def refresh(self) -> LogState:
@@ -135,7 +132,7 @@ class Hub:
 
     def join(self, filter: Filter, reader: Wakeable, position: Position) -> Feed:
         """Return the feed for a stream at `position`; `leave` it in the end."""
-        feed = self._feeds.join(filter, reader, since=self._seq)
+        feed = self._feeds.join(filter, reader, since=self.position.seq)
         if self._ring.floor <= position.seq < feed.floor:
             feed.fill()
         return feed
@@ -175,7 +172,7 @@ class Hub:
 
     async def _receive(self, channel: str, epoch: str) -> None:
         """Take messages for as long as the epoch lasts."""
-        while self._epoch == epoch:
+        while self.position.epoch == epoch:
             batch = await self._layer.receive(channel, seconds=self.limits.layer_silence_seconds)
             self._heard = time.monotonic()
             self._report(None)
@@ -192,53 +189,56 @@ class Hub:
 
     async def _apply(self, batch: Batch) -> None:
         async with self._repairing:
-            if batch.epoch != self._epoch or batch.first_seq > self._seq + 1:
+            if batch.epoch != self.position.epoch or batch.first_seq > self.position.seq + 1:
                 metrics.REPAIRS.inc()
                 await self._catch_up()
-            if batch.epoch == self._epoch:
-                self._deliver([e for e in batch.events if e.seq > self._seq])
+            if batch.epoch == self.position.epoch:
+                self._deliver([e for e in batch.events if e.seq > self.position.seq])
 
     async def _catch_up(self) -> LogState:
         """Read the log from our position to its end."""
         state = await self.log.state()
         self._floor_seq = state.floor_seq
-        if state.epoch != self._epoch or state.last_seq < self._seq:
+        if state.epoch != self.position.epoch or state.last_seq < self.position.seq:
             self._restart(state)
-        if state.last_seq - self._seq > self.limits.ring_events:
+        if state.last_seq - self.position.seq > self.limits.ring_events:
             # Too much to keep anyhow: streams that are behind read it from the log themselves.
             self._skip_to(state.last_seq - self.limits.ring_events)
-        while self._seq < state.last_seq:
+        while self.position.seq < state.last_seq:
             reading = await self.log.read(
-                after=self._seq,
+                after=self.position.seq,
                 upto=state.last_seq,
                 limit=self.limits.replay_page_events,
                 max_bytes=self.limits.message_bytes,
             )
             self._deliver(reading.page.events)
-            self._seq = reading.page.upto
+            self._move_to(reading.page.upto)
         return state
 
     def _restart(self, state: LogState) -> None:
         """Begin at the end of a log that does not continue what we knew."""
-        if self._epoch:
+        if self.position.epoch:
             logger.warning("action=restart epoch=%s was=%s", state.position, self.position)
-        self._epoch = state.epoch
+        self.position = state.position
         self._skip_to(state.last_seq)
 
     def _skip_to(self, seq: int) -> None:
-        self._seq = seq
+        self._move_to(seq)
         self._ring.start(seq)
         self._feeds.restart(seq)
 
+    def _move_to(self, seq: int) -> None:
+        self.position = Position(self.position.epoch, seq)
+
     def _deliver(self, events: list[Event]) -> None:
         """Encode each event once and put it into every feed that takes it."""
-        frames = []
+        epoch, frames = self.position.epoch, []
         for event in events:
-            frame = Frame(event, sse.event(event.body, id=f"{self._epoch}-{event.seq}"))
+            frame = Frame(event, sse.event(event.body, id=f"{epoch}-{event.seq}"))
             self._ring.append(frame)
             frames.append(frame)
         if events:
-            self._seq = events[-1].seq
+            self._move_to(events[-1].seq)
             metrics.EVENTS_IN.inc(len(events))
             self._feeds.deliver(frames)
 

@@ -79,7 +79,7 @@ class LogReader:
 
         What was pruned meanwhile is missing: hold `floor_seq` against `after`.
         """
-        where = log_where(filter or Filter())
+        where = log_where(filter) if filter is not None else None
         async with self._connection() as conn:
             page = await eventlog.read(
                 conn,
@@ -87,8 +87,8 @@ class LogReader:
                 upto=upto,
                 limit=limit,
                 max_bytes=max_bytes,
-                condition=where.condition,
-                values=where.values,
+                condition=where.condition if where else None,
+                values=where.values if where else None,
             )
             return Reading(page, (await eventlog.state(conn)).floor_seq)
 

@@ -105,23 +105,23 @@ class Stream:
 
     # --- the steps of the loop --------------------------------------------------------------
     async def _next(self) -> bytes:
-        """Return what to write next; nothing: ask again."""
-        now = time.monotonic()
-        ending = self._ending(now)
-        if ending:
-            return ending
-        self._follow_rights()
-        held_back = self._access.stale(now) or now < self._log_retry_at
-        data = None if held_back else await self._take()
-        if data:
-            return data
-        if now >= self._beat_at:
-            return sse.heartbeat(id=str(self._subscriber.position))
-        if data is None:
-            self._wake_at = min(self._beat_at, self._token_ends, self._life_ends)
-            self._wake_at = min(self._wake_at, self._log_retry_at or math.inf)
-            await self._subscriber.wait()
-        return b""
+        """Wait for what to write next, and return it."""
+        while True:
+            now = time.monotonic()
+            ending = self._ending(now)
+            if ending:
+                return ending
+            self._follow_rights()
+            held_back = self._access.stale(now) or now < self._log_retry_at
+            data = None if held_back else await self._take()
+            if data:
+                return data
+            if now >= self._beat_at:
+                return sse.heartbeat(id=str(self._subscriber.position))
+            if data is None:
+                self._wake_at = min(self._beat_at, self._token_ends, self._life_ends)
+                self._wake_at = min(self._wake_at, self._log_retry_at or math.inf)
+                await self._subscriber.wait()
 
     def _ending(self, now: float) -> bytes:
         """Return the last frame where there is a reason to end, and take note of it."""

@@ -150,16 +150,15 @@ def product_env(database_url: str) -> dict[str, str]:
 
 
 @contextmanager
-def running_stack(database_url: str, folder: Path, *, web: bool = True) -> Iterator[Stack]:
+def running_stack(database_url: str, folder: Path, *, server: str = "daphne") -> Iterator[Stack]:
     """Run a worker and a web server on the database, for as long as the context lasts."""
     folder.mkdir(parents=True, exist_ok=True)
     add_user(database_url, "alice")
     stack = Stack(database_url, folder, product_env(database_url))
     try:
         stack.start_worker()
-        if web:
-            stack.start_web()
-            stack.wait_ready()
+        stack.start_web(server=server)
+        stack.wait_ready()
         yield stack
     finally:
         stack.stop()

@@ -10,6 +10,7 @@ import signal
 from functools import partial
 from typing import Any
 
+import uvloop
 from channels.management.commands.runworker import Command as ChannelsCommand
 from django.conf import settings
 from django.core.management.base import CommandParser
@@ -35,7 +36,8 @@ class Command(ChannelsCommand):  # type: ignore[misc]
         if options["channels"]:
             super().handle(*args, **options)
         else:
-            asyncio.run(_listen())
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                runner.run(_listen())
 
 
 async def _listen() -> None:
