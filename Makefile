@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: run test lint format bench psql clean
+.PHONY: run test lint format bench faults psql clean
 .DEFAULT_GOAL := run
 
 run: $(VENV)/.run
@@ -27,6 +27,10 @@ format: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m bench.latency
+
+# Breaks things while writers write and clients read, and counts what went wrong.
+faults: $(VENV)/.dev
+	$(BIN)/python -m bench.faults $(ARGS)
 
 # A psql on the database of `make run`.
 psql: $(VENV)/.run

@@ -71,6 +71,8 @@ class Sequenced:
         return self.last_seq - self.first_seq + 1
 
 
+_WORKER_LOCK = (0x617474, 1)  # ours among the advisory locks of the database: "att"
+
 # The inner query decides by lengths alone how far a page goes.
 _READ = sql.SQL("""
     WITH page AS MATERIALIZED (
@@ -97,11 +99,23 @@ async def listen(conn: Connection) -> tuple[Position, str]:
     database than the one it was numbered in gets its new epoch. Mostly, both are the same.
     """
     await conn.execute(f"LISTEN {CHANNEL}")
+    await conn.execute("SELECT pg_advisory_lock_shared(%s, %s)", _WORKER_LOCK)
     cursor = await conn.execute(
         "SELECT epoch, last_seq, previous_epoch FROM attune.stream_open_v1()"
     )
     epoch, last_seq, previous_epoch = _only(await cursor.fetchone())
     return Position(epoch, last_seq), previous_epoch
+
+
+async def workers(conn: Connection) -> int:
+    """Return how many workers are connected: each holds a shared lock as long as it is."""
+    cursor = await conn.execute(
+        "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted"
+        " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+        " AND classid = %s AND objid = %s",
+        _WORKER_LOCK,
+    )
+    return int(_only(await cursor.fetchone())[0])
 
 
 async def sequence(conn: Connection, *, batch: int) -> Sequenced | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from streaming.hub import Hub
 from streaming.process import get_streaming
 from streaming.replay import LogUnavailable
 
@@ -38,10 +39,9 @@ async def report() -> Report:
         database = "ok"
     except LogUnavailable:
         database = "the log cannot be read"
-    silent = hub.silent_seconds
     worker = "ok"
-    if silent > WORKER_SILENCE_SECONDS:
-        worker = "nothing heard through the channel layer; is a worker running, and Redis?"
+    if hub.silent_seconds > WORKER_SILENCE_SECONDS:
+        worker = await _why_silent(hub)
     state = "ok"
     if not hub.alive:
         state = "a task of the hub has ended; restart this process"
@@ -52,3 +52,21 @@ async def report() -> Report:
         hub=state,
         worker=worker,
     )
+
+
+async def has_worker(hub: Hub) -> bool:
+    """Say whether anybody numbers events; asks the database only where nobody is heard.
+
+    Raises LogUnavailable.
+    """
+    return hub.silent_seconds <= WORKER_SILENCE_SECONDS or await hub.log.workers() > 0
+
+
+async def _why_silent(hub: Hub) -> str:
+    try:
+        connected = await hub.log.workers()
+    except LogUnavailable:
+        return "unknown: neither heard nor to be looked up"
+    if connected:
+        return "nothing heard through the channel layer; is Redis up?"
+    return "none is connected; start manage.py runworker"

@@ -114,12 +114,13 @@ class Hub:
     async def state(self, *, cursor: str | None = None) -> LogState:
         """Return a state of the log that is fresh enough to judge `cursor` by.
 
-        While messages come in, what the hub knows will do, unless the cursor is ahead of it
-        or of another epoch: then the log is asked. Raises LogUnavailable.
+        While messages come in, what the hub knows will do, unless the cursor is ahead of it,
+        of another epoch, or the beginning: then the log is asked. Raises LogUnavailable.
         """
         wanted = Position.parse(cursor or "")
-        known = wanted is None or (
-            wanted.epoch == self.position.epoch and wanted.seq <= self.position.seq
+        known = cursor != "earliest" and (
+            wanted is None
+            or (wanted.epoch == self.position.epoch and wanted.seq <= self.position.seq)
         )
         if known and self.silent_seconds < self.limits.layer_silence_seconds:
             return LogState(self.position.epoch, self.position.seq, self._floor_seq)
@@ -211,6 +212,11 @@ class Hub:
                 limit=self.limits.replay_page_events,
                 max_bytes=self.limits.message_bytes,
             )
+            self._floor_seq = reading.floor_seq
+            if self.position.seq < reading.floor_seq:
+                # Pruned before we got there: streams that are behind learn it from the log.
+                self._skip_to(reading.floor_seq)
+                continue
             self._deliver(reading.page.events)
             self._move_to(reading.page.upto)
         return state

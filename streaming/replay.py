@@ -72,6 +72,11 @@ class LogReader:
         async with self._connection() as conn:
             return await eventlog.state(conn)
 
+    async def workers(self) -> int:
+        """Return how many workers are connected to the database; raises LogUnavailable."""
+        async with self._connection() as conn:
+            return await eventlog.workers(conn)
+
     async def read(
         self, *, after: int, upto: int, limit: int, max_bytes: int, filter: Filter | None = None
     ) -> Reading:

@@ -85,6 +85,8 @@ async def _open(request: HttpRequest, asked: StreamRequest, viewer: Viewer) -> H
     hub = streaming.hub
     if hub.closing:
         return _try_again("This server is about to end; try again.")
+    if not await health.has_worker(hub):
+        return _try_again("No worker is running, so no event would come; try again.")
     cursor = request.headers.get("Last-Event-ID") or asked.last_event_id
     start = start_at(cursor, await hub.state(cursor=cursor))
     filter = asked.filter.hiding(viewer.rights.hidden_packs)

@@ -175,3 +175,8 @@ def test_it_says_try_again_without_the_log(own_stack: Stack) -> None:
     )
     assert ready.json()["checks"]["worker"] != "ok"
     assert httpx.get(f"{own_stack.url}/healthz").status_code == 200
+    no_worker = get(own_stack, token)
+    assert (no_worker.status_code, no_worker.headers["Retry-After"]) == (503, "2")
+    assert "worker" in no_worker.json()["detail"]
+    own_stack.start_worker("next")
+    wait_for(lambda: get(own_stack, token).status_code == 200, "the next worker")

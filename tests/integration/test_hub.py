@@ -212,6 +212,28 @@ async def test_it_resets_a_stream_whose_history_was_pruned(conn: Connection, dat
         subscriber.close()
 
 
+async def test_it_resets_live_streams_when_history_was_pruned_before_it_got_there(
+    conn: Connection, database: str
+) -> None:
+    add_events(conn, 10)
+    async with running_hub(database) as hub:
+        live = subscribe(hub, Filter(), 10)
+        async with hub._repairing:  # as if the process had been suspended
+            add_events(conn, 10)
+            conn.execute("DELETE FROM attune.execution_event WHERE seq <= 17")
+            conn.execute("UPDATE attune.stream_state SET floor_seq = 17")
+        assert await collect(live, 20) == ["history_gone"]
+        live.close()
+
+
+async def test_it_knows_where_history_begins(conn: Connection, database: str) -> None:
+    add_events(conn, 10)
+    async with running_hub(database) as hub:
+        conn.execute("DELETE FROM attune.execution_event WHERE seq <= 5")
+        conn.execute("UPDATE attune.stream_state SET floor_seq = 5")
+        assert (await hub.state(cursor="earliest")).floor_seq == 5
+
+
 async def test_it_skips_what_would_not_fit_into_memory(conn: Connection, database: str) -> None:
     async with running_hub(database, ring_events=5) as hub:
         subscriber = subscribe(hub, Filter(), 0)

@@ -22,6 +22,7 @@ PURE = {
     "executions/eventlog.py",
     "executions/filters.py",
     "executions/positions.py",
+    "executions/pruning.py",
     "executions/snapshots.py",
     "streaming/sse.py",
     "streaming/messages.py",
