@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import hypothesis
 import psutil
 import psycopg
 import pytest
@@ -21,6 +22,10 @@ from attune.local.postgres import EmbeddedPostgres
 from attune.local.redis import EmbeddedRedis
 from tests import settings
 from tests.servers import PROJECT, Stack, product_env, running_stack, wait_for
+
+# A deadline would measure the machine, not the code.
+hypothesis.settings.register_profile("attune", deadline=None, print_blob=True)
+hypothesis.settings.load_profile("attune")
 
 OPTIONS = {
     # Durability costs time and proves nothing here: no test takes the power away.
