@@ -77,7 +77,7 @@ CHANNEL_LAYERS = {
     "default": {
         "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
         "CONFIG": {
-            "hosts": env.redis_urls("REDIS_URL", default=_urls["REDIS_URL"]),
+            "hosts": env.redis_urls("REDIS_URL", default=_urls["REDIS_URL"] if IS_LOCAL else ""),
             # Signed and encrypted: whoever can write to Redis can delay an event, but neither
             # forge nor read one.
             "symmetric_encryption_keys": [f"attune.layer:{SECRET_KEY}"],

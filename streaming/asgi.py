@@ -16,7 +16,8 @@ def with_connection(application: Application) -> Application:
     and with a `send` that waits while the client does not take what it was sent."""
 
     async def run(scope: dict[str, Any], receive: Any, send: Any) -> None:
-        if scope["type"] != "http" or scope["path"].rstrip("/") != STREAM_PATH:
+        # By its end: the application may be mounted below a prefix.
+        if scope["type"] != "http" or not scope["path"].rstrip("/").endswith(STREAM_PATH):
             await application(scope, receive, send)
             return
         connection = open_connection(send)

@@ -29,7 +29,7 @@ from streaming.replay import LogReader, LogUnavailable
 
 logger = logging.getLogger("attune.hub")
 
-RETRY_SECONDS = (0.1, 5.0)  # first and longest wait after a failure
+RETRY_SECONDS = (0.1, 1.0)  # first and longest wait after a failure
 TICK_SECONDS = 0.5
 DRAIN_LOOK_SECONDS = 0.02
 
