@@ -18,8 +18,8 @@ from executions.filters import Filter, Where, table_where
 from executions.positions import Position
 
 _ROWS = sql.SQL("""
-    SELECT event FROM (
-        SELECT event, sum(octet_length(event)) OVER (ORDER BY id DESC) - octet_length(event)
+    SELECT id, event FROM (
+        SELECT id, event, sum(octet_length(event)) OVER (ORDER BY id DESC) - octet_length(event)
             AS before
         FROM (
             SELECT id, attune.state_json_v1(e, %(result_max_bytes)s) AS event
@@ -61,8 +61,8 @@ class Snapshot:
     """What was true at `position`, the end of the log as the snapshot saw it.
 
     `rows` are JSON texts in the words of an event, newest execution first; not `complete`
-    where there were more than the limits allow. `ahead` are the versions that the table has
-    and the log has not.
+    where there were more than the limits allow. `ahead` are the versions of these rows that
+    the log has not; of a row that was left out, the client is to get every event.
     """
 
     position: Position
@@ -100,7 +100,13 @@ async def take(conn: Connection, filter: Filter, bounds: Bounds) -> Snapshot:
         rows = await _all(conn, _ROWS, where, values)
         count = await _all(conn, _COUNT, where, {**values, "limit": len(rows) + 1})
         ahead = await _all(conn, _AHEAD, where, values)
-    return Snapshot(position, [row[0] for row in rows], count[0][0] <= len(rows), dict(ahead))
+    shown = {row[0] for row in rows}
+    return Snapshot(
+        position=position,
+        rows=[row[1] for row in rows],
+        complete=count[0][0] <= len(rows),
+        ahead={execution: version for execution, version in ahead if execution in shown},
+    )
 
 
 async def statuses(

@@ -86,6 +86,22 @@ def test_it_never_goes_back_behind_a_snapshot(own_stack: Stack) -> None:
     assert [(e["entity_id"], e["version"]) for e in seen] == [(first, 3), (second, 2)]
 
 
+def test_it_sends_every_event_of_what_a_cut_snapshot_left_out(own_stack: Stack) -> None:
+    own_stack.processes["web"].stop()
+    own_stack.start_web(ATTUNE_SNAPSHOT_EXECUTIONS="1")
+    own_stack.wait_ready()
+    own_stack.processes.pop("worker").stop()
+    with own_stack.sql() as conn:
+        left_out, shown = add_execution(conn), add_execution(conn)
+        with open_stream(own_stack.stream_url, own_stack.token(), snapshot="true") as stream:
+            state = snapshot_of(stream.next_frame())
+            assert [row["entity_id"] for row in state["executions"]] == [shown]
+            own_stack.start_worker()
+            set_status(conn, shown, "running")
+            seen = stream.until(shown, "running")
+    assert [(e["entity_id"], e["version"]) for e in seen] == [(left_out, 1), (shown, 2)]
+
+
 def test_it_misses_nothing_between_snapshot_and_live(stack: Stack) -> None:
     with stack.sql() as conn:
         parent = add_execution(conn)
