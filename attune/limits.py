@@ -20,6 +20,7 @@ class Limits:
     heartbeat_seconds: float
     retry_milliseconds: int
     result_max_bytes: int
+    admissions: int
     max_lifetime_seconds: float
     slow_client_seconds: float
     hanging_streams: int
@@ -51,6 +52,7 @@ def from_env() -> Limits:
         result_max_bytes=env.integer(
             "ATTUNE_RESULT_MAX_BYTES", default=64 * KIB, low=0, high=8 * MIB
         ),
+        admissions=env.integer("ATTUNE_ADMISSIONS", default=8, low=1, high=1000),
         max_lifetime_seconds=env.number(
             "ATTUNE_MAX_LIFETIME_SECONDS", default=12 * 3600, low=1, high=30 * 86_400
         ),

@@ -21,6 +21,7 @@ class Streaming:
 
     hub: Hub
     accesses: AccessRegistry
+    admissions: asyncio.Semaphore  # each admission takes a PostgreSQL connection for a moment
 
 
 _streaming: Streaming | None = None
@@ -50,4 +51,4 @@ async def _start() -> Streaming:
     await hub.__aenter__()
     hub.run_beside(accesses.run(), name="access")
     Shutdown(hub, seconds=limits.shutdown_seconds).install()
-    return Streaming(hub, accesses)
+    return Streaming(hub, accesses, asyncio.Semaphore(limits.admissions))

@@ -7,7 +7,7 @@ from typing import Any
 
 from asgiref.sync import sync_to_async
 from django.conf import settings
-from django.db import DatabaseError
+from django.db import DatabaseError, connections
 from django.http import (
     HttpRequest,
     HttpResponse,
@@ -67,8 +67,7 @@ async def executions_stream(request: HttpRequest) -> HttpResponseBase:
             {"detail": "A stream is read with GET."}, status=405, headers={"Allow": "GET"}
         )
     try:
-        asked, viewer = await sync_to_async(_admit)(request)
-        return await _open(request, asked, viewer)
+        return await _open(request)
     except Refused as refused:
         return refused.response
     except AlreadyEnded:
@@ -80,11 +79,13 @@ async def executions_stream(request: HttpRequest) -> HttpResponseBase:
         return _try_again("The log of executions cannot be read now; try again.")
 
 
-async def _open(request: HttpRequest, asked: StreamRequest, viewer: Viewer) -> HttpResponseBase:
+async def _open(request: HttpRequest) -> HttpResponseBase:
     streaming = await get_streaming()
     hub = streaming.hub
     if hub.closing:
         return _try_again("This server is about to end; try again.")
+    async with streaming.admissions:
+        asked, viewer = await sync_to_async(_admit)(request)
     if not await health.has_worker(hub):
         return _try_again("No worker is running, so no event would come; try again.")
     cursor = request.headers.get("Last-Event-ID") or asked.last_event_id
@@ -104,6 +105,15 @@ def _try_again(detail: str) -> JsonResponse:
 
 def _admit(request: HttpRequest) -> tuple[StreamRequest, Viewer]:
     """Check credential, parameters and visibility, in this order; raises Refused."""
+    try:
+        return _check(request)
+    finally:
+        # This thread's. Else a thousand streams that open at once hold a thousand connections,
+        # and writers find none left.
+        connections.close_all()
+
+
+def _check(request: HttpRequest) -> tuple[StreamRequest, Viewer]:
     try:
         viewer = auth.authenticate(request)
     except (AuthenticationFailed, NotAuthenticated) as exc:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 
 import httpx
@@ -157,6 +159,26 @@ def test_it_holds_neither_thread_nor_connection_while_it_streams(stack: Stack) -
         finally:
             for stream in streams:
                 stream.__exit__(None, None, None)
+
+
+def test_it_takes_few_connections_when_many_streams_open_at_once(stack: Stack) -> None:
+    token, count, most = stack.token(), 80, 0
+    with stack.sql() as conn, ThreadPoolExecutor(count) as pool, ExitStack() as streams:
+        opening = [
+            pool.submit(streams.enter_context, open_stream(stack.stream_url, token))
+            for _ in range(count)
+        ]
+        while not all(future.done() for future in opening):
+            held = one(
+                conn,
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+                " AND pid <> pg_backend_pid()",
+            )
+            most = max(most, held)
+        assert all(future.result() for future in opening)
+        assert stack.metric("attune_streams") == count
+    # Admissions, replay, rights, worker, and what /readyz and /metrics take.
+    assert 0 < most <= 8 + 4 + 1 + 1 + 2
 
 
 def test_it_says_try_again_without_the_log(own_stack: Stack) -> None:
