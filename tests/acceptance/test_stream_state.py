@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import httpx
@@ -12,6 +14,15 @@ from httpx_sse import ServerSentEvent
 from tests.rows import add_execution, one, set_status
 from tests.servers import Stack, add_user, wait_for
 from tests.sse_client import Stream, open_stream
+
+
+@contextmanager
+def sequencer_held(stack: Stack) -> Iterator[Callable[[], object]]:
+    """Keep changes in the inbox, with the worker up, until the yielded function is called."""
+    with stack.sql() as conn:
+        conn.execute("BEGIN")
+        conn.execute("SELECT FROM attune.stream_state FOR UPDATE")
+        yield conn.rollback
 
 
 def snapshot_of(frame: ServerSentEvent) -> dict[str, Any]:
@@ -70,8 +81,7 @@ def test_it_says_when_a_snapshot_was_cut(own_stack: Stack) -> None:
 
 def test_it_never_goes_back_behind_a_snapshot(own_stack: Stack) -> None:
     """Changes that are committed but not sequenced are in the snapshot; their events come."""
-    own_stack.processes.pop("worker").stop()
-    with own_stack.sql() as conn:
+    with own_stack.sql() as conn, sequencer_held(own_stack) as let_go:
         first, second = add_execution(conn), add_execution(conn)
         set_status(conn, first, "running")
         with open_stream(own_stack.stream_url, own_stack.token(), snapshot="true") as stream:
@@ -79,7 +89,7 @@ def test_it_never_goes_back_behind_a_snapshot(own_stack: Stack) -> None:
             versions = {row["entity_id"]: row["version"] for row in state["executions"]}
             assert versions == {first: 2, second: 1}
             assert one(conn, "SELECT count(*) FROM attune.execution_inbox") == 3
-            own_stack.start_worker()
+            let_go()
             set_status(conn, first, "completed")
             set_status(conn, second, "running")
             seen = stream.until(second, "running")
@@ -90,13 +100,12 @@ def test_it_sends_every_event_of_what_a_cut_snapshot_left_out(own_stack: Stack) 
     own_stack.processes["web"].stop()
     own_stack.start_web(ATTUNE_SNAPSHOT_EXECUTIONS="1")
     own_stack.wait_ready()
-    own_stack.processes.pop("worker").stop()
-    with own_stack.sql() as conn:
+    with own_stack.sql() as conn, sequencer_held(own_stack) as let_go:
         left_out, shown = add_execution(conn), add_execution(conn)
         with open_stream(own_stack.stream_url, own_stack.token(), snapshot="true") as stream:
             state = snapshot_of(stream.next_frame())
             assert [row["entity_id"] for row in state["executions"]] == [shown]
-            own_stack.start_worker()
+            let_go()
             set_status(conn, shown, "running")
             seen = stream.until(shown, "running")
     assert [(e["entity_id"], e["version"]) for e in seen] == [(left_out, 1), (shown, 2)]
