@@ -6,14 +6,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: run test lint format bench faults psql clean
+.PHONY: run test lint format bench bench-quick faults psql clean
 .DEFAULT_GOAL := run
 
 run: $(VENV)/.run
 	@$(BIN)/python manage.py up --port $(PORT)
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n 2 $(ARGS)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -25,8 +25,15 @@ format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/.dev
-	$(BIN)/python -m bench.latency
+# Every scenario and the peers beside us; writes docs/benchmarks.md. ARGS="--only fanout" for one.
+bench: $(VENV)/.bench
+	-$(BIN)/python -m bench.peers
+	$(BIN)/python -m bench --docs $(ARGS)
+
+# The same, smaller and shorter, and only printed.
+bench-quick: $(VENV)/.bench
+	-$(BIN)/python -m bench.peers
+	$(BIN)/python -m bench --quick $(ARGS)
 
 # Breaks things while writers write and clients read, and counts what went wrong.
 faults: $(VENV)/.dev
@@ -48,6 +55,10 @@ $(VENV)/.run: requirements.txt | $(BIN)/python
 $(VENV)/.dev: requirements-dev.txt requirements.txt | $(BIN)/python
 	$(PIP) -r requirements-dev.txt
 	@touch $@ $(VENV)/.run
+
+$(VENV)/.bench: requirements-bench.txt requirements-dev.txt requirements.txt | $(BIN)/python
+	$(PIP) -r requirements-bench.txt
+	@touch $@ $(VENV)/.dev $(VENV)/.run
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -11,6 +11,6 @@ _django = get_asgi_application()
 
 # These need the apps to be loaded.
 from attune.static import static_files  # noqa: E402
-from streaming.asgi import with_connection  # noqa: E402
+from streaming.asgi import with_streams  # noqa: E402
 
-application = static_files(with_connection(_django))
+application = static_files(with_streams(_django))

@@ -20,10 +20,11 @@ class Limits:
     heartbeat_seconds: float
     retry_milliseconds: int
     result_max_bytes: int
-    admissions: int
+    database_connections: int
+    query_seconds: float
     max_lifetime_seconds: float
     slow_client_seconds: float
-    hanging_streams: int
+    unsent_bytes: int
     access_check_seconds: float
     shutdown_seconds: float
     snapshot_executions: int
@@ -52,13 +53,17 @@ def from_env() -> Limits:
         result_max_bytes=env.integer(
             "ATTUNE_RESULT_MAX_BYTES", default=64 * KIB, low=0, high=8 * MIB
         ),
-        admissions=env.integer("ATTUNE_ADMISSIONS", default=8, low=1, high=1000),
+        database_connections=env.integer(
+            "ATTUNE_DATABASE_CONNECTIONS", default=8, low=1, high=1000
+        ),
+        query_seconds=env.number("ATTUNE_QUERY_SECONDS", default=10, low=0.05, high=300),
         max_lifetime_seconds=env.number(
             "ATTUNE_MAX_LIFETIME_SECONDS", default=12 * 3600, low=1, high=30 * 86_400
         ),
         slow_client_seconds=env.number("ATTUNE_SLOW_CLIENT_SECONDS", default=10, low=0.1, high=300),
-        # Each holds a chunk and the server's own buffer, 64 KiB each: 256 MiB in all.
-        hanging_streams=env.integer("ATTUNE_HANGING_STREAMS", default=2000, low=1, high=1_000_000),
+        unsent_bytes=env.integer(
+            "ATTUNE_UNSENT_BYTES", default=256 * MIB, low=MIB, high=64 * 1024 * MIB
+        ),
         access_check_seconds=env.number("ATTUNE_ACCESS_CHECK_SECONDS", default=2, low=0.05, high=4),
         # Below the 10 s after which `docker stop` kills.
         shutdown_seconds=env.number("ATTUNE_SHUTDOWN_SECONDS", default=5, low=0, high=60),

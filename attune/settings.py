@@ -37,7 +37,10 @@ DATABASES: dict[str, dict[str, Any]] = {
             # Puts every table Django makes into the schema `attune`.
             "options": f"{_parts.get('options', '')} -c search_path=attune,public".strip(),
             "connect_timeout": int(_parts.get("connect_timeout", "5")),
+            # Bounded, whatever comes in; and a request does not start a server process.
+            "pool": {"min_size": 0, "max_size": ATTUNE.database_connections, "timeout": 5},
         },
+        "CONN_HEALTH_CHECKS": True,
     }
 }
 # A direct connection for LISTEN, where DATABASE_URL goes through a pooling bouncer.
@@ -95,6 +98,8 @@ INSTALLED_APPS = [
     "channels",
     "guardian",
     "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -161,7 +166,28 @@ REST_FRAMEWORK = {
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PAGINATION_CLASS": "executions.api.pagination.Pages",
+    "DEFAULT_PARSER_CLASSES": [
+        "executions.api.parsers.Json",
+        "rest_framework.parsers.FormParser",
+    ],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_METADATA_CLASS": None,  # no OPTIONS: OpenAPI says it all
+    "EXCEPTION_HANDLER": "executions.api.errors.handle",
+    "URL_FORMAT_OVERRIDE": None,  # no `?format=`: there is one
     "UNAUTHENTICATED_USER": None,
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "attune",
+    "DESCRIPTION": "Executions of an automation platform: as they are, and as they change.",
+    "VERSION": "1",
+    "OAS_VERSION": "3.1.0",
+    "ENUM_NAME_OVERRIDES": {"Status": "executions.status.STATUSES"},
+    "PREPROCESSING_HOOKS": ["executions.api.openapi.one_path_each"],
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "streaming.openapi.add_stream",
+        "executions.api.openapi.add_errors",
+    ],
 }
 
 LOGGING = {

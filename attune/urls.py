@@ -6,6 +6,9 @@ from django.views.generic import RedirectView
 
 admin.site.site_header = admin.site.site_title = "attune"
 
+handler400 = "executions.api.errors.bad_request"
+handler500 = "executions.api.errors.server_error"
+
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index"), name="home"),
     path("", include("streaming.urls")),

@@ -23,13 +23,16 @@ from typing import Any
 import psutil
 import psycopg
 
-from bench.receivers import Receipt, Received, bare, clock, streams
+from bench.loadclient import LoadClient
+from bench.receivers import Receipt, Received, bare, clock, received
+from bench.servers import get
 from bench.stack import bench_stack
 from executions.eventlog import CHANNEL
 from tests.servers import SERVERS, Stack
 
 WARMUP_SECONDS = 2.0  # counted for losses, not for times
 GRACE_SECONDS = 3.0  # what has not come by then is lost
+STREAM_PATH = "/api/v1/executions/stream"
 TARGET_MS = {"p50": 5.0, "p99": 20.0}
 
 _INSERT = "INSERT INTO attune.execution (action_ref) VALUES ('bench.latency') RETURNING id, version"
@@ -69,17 +72,29 @@ def main() -> int:
     options = _options()
     with bench_stack(server=options.server) as stack:
         run = measure(stack, count=options.streams, rate=options.rate, seconds=options.seconds)
-    arrived = {(receipt.receiver, *_change(receipt)) for receipt in run.clients.receipts}
-    lost = len(run.commits) * options.streams - len(arrived)
-    print(report(run, lost))
+    missing = lost(run)
+    print(report(run, missing))
     if options.json:
         options.json.write(json.dumps(asdict(run)))
-    return 1 if lost or run.clients.odd_frames else 0
+    return 1 if missing or run.clients.odd_frames else 0
+
+
+def lost(run: Run) -> int:
+    """Return how many deliveries never came."""
+    arrived = {(receipt.receiver, *_change(receipt)) for receipt in run.clients.receipts}
+    return len(run.commits) * int(run.options["streams"]) - len(arrived)
+
+
+def from_scheduled(run: Run) -> tuple[Times, Times]:
+    """Return the latencies, in ms, of the clients and of the bare LISTEN, after the warm-up."""
+    begin = run.commits[0].scheduled + WARMUP_SECONDS
+    since = {(c.execution, c.version): c.scheduled for c in run.commits if c.scheduled >= begin}
+    return _percentiles(_waits(run.clients, since)), _percentiles(_waits(run.listener, since))
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--server", choices=sorted(SERVERS), default="daphne")
+    parser.add_argument("--server", choices=sorted(SERVERS), default="uvicorn")
     parser.add_argument("--streams", type=_positive(int), default=100)
     parser.add_argument("--rate", type=_positive(float), default=20.0, help="changes a second")
     parser.add_argument("--seconds", type=_positive(float), default=30.0)
@@ -100,31 +115,37 @@ def _positive(kind: type[int] | type[float]) -> Callable[[str], float]:
 def measure(stack: Stack, *, count: int, rate: float, seconds: float) -> Run:
     """Receive in two processes, write in this one."""
     web, worker = (psutil.Process(stack.processes[name].pid) for name in ("web", "worker"))
-    target = (stack.stream_url, stack.token(), count)
+    request = get(STREAM_PATH, port=stack.web_port, headers=_bearer(stack))
     with (
-        _process(streams, *target) as clients,
+        LoadClient(stack.web_port) as clients,
         _process(bare, stack.database_url, CHANNEL) as listener,
         stack.sql() as conn,
     ):
-        for receiver in (clients, listener):
-            assert receiver.recv() == "ready"
+        assert listener.recv() == "ready"
+        clients.open([request] * count)
+        clients.record(int((WARMUP_SECONDS + seconds) * rate + 1) * count)
+        clients.report()  # opening is not measured
         web_cpu, worker_cpu, began = _cpu(web), _cpu(worker), clock()
         psutil.cpu_percent()
         commits = list(_write(conn, rate=rate, seconds=WARMUP_SECONDS + seconds))
         time.sleep(GRACE_SECONDS)
         machine = psutil.cpu_percent() / 100
-        for receiver in (clients, listener):
-            receiver.send("stop")
+        listener.send("stop")
+        log = conn.execute("SELECT seq, execution, version FROM attune.execution_event")
         return Run(
             {"streams": count, "rate": rate, "seconds": seconds},
             commits,
-            clients.recv(),
+            received(clients, log.fetchall()),
             listener.recv(),
             _cpu(web) - web_cpu,
             _cpu(worker) - worker_cpu,
             machine,
             clock() - began,
         )
+
+
+def _bearer(stack: Stack) -> dict[str, str]:
+    return {"Authorization": f"Bearer {stack.token()}"}
 
 
 @contextmanager
@@ -167,19 +188,19 @@ def _write(conn: psycopg.Connection[Any], *, rate: float, seconds: float) -> Ite
         yield Commit(execution, version, scheduled, committed)
 
 
-def report(run: Run, lost: int) -> str:
+def report(run: Run, missing: int) -> str:
     """Return the figures as Markdown."""
-    return "\n".join([_deliveries(run, lost), "", *_times_table(run), "", *_cpu_table(run)])
+    return "\n".join([_deliveries(run, missing), "", *_times_table(run), "", *_cpu_table(run)])
 
 
-def _deliveries(run: Run, lost: int) -> str:
+def _deliveries(run: Run, missing: int) -> str:
     received = len(run.clients.receipts)
     count, rate, seconds = run.options["streams"], run.options["rate"], run.options["seconds"]
-    twice = received + lost - int(count) * len(run.commits)
+    twice = received + missing - int(count) * len(run.commits)
     odd = "".join(f"\nUnexpected: {frame!r}" for frame in run.clients.odd_frames)
     return (
         f"{count:g} streams, {rate:g} changes/s for {seconds:g} s on {os.cpu_count()} cores:"
-        f" {received} deliveries, **{lost} lost**, {twice} twice{odd}"
+        f" {received} deliveries, **{missing} lost**, {twice} twice{odd}"
     )
 
 
@@ -187,10 +208,9 @@ def _times_table(run: Run) -> list[str]:
     begin = run.commits[0].scheduled + WARMUP_SECONDS
     measured = [c for c in run.commits if c.scheduled >= begin]
     committed = {(c.execution, c.version): c.committed for c in measured}
-    scheduled = {(c.execution, c.version): c.scheduled for c in measured}
     notified = {k: r.at for r in run.listener.receipts if (k := _change(r)) in committed}
     client = _percentiles(_waits(run.clients, committed))
-    late, bare_late = (_percentiles(_waits(r, scheduled)) for r in (run.clients, run.listener))
+    late, bare_late = from_scheduled(run)
     missed = [f"{name} {client[name]:.2f}" for name, ms in TARGET_MS.items() if client[name] > ms]
     return [
         "| ms | p50 | p90 | p99 | max |",

@@ -7,7 +7,7 @@ import secrets
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -19,9 +19,12 @@ DATABASE = "attune"
 
 
 @contextmanager
-def bench_stack(*, server: str = "daphne") -> Iterator[Stack]:
+def bench_stack(
+    *, server: str = "uvicorn", env: Mapping[str, str] | None = None
+) -> Iterator[Stack]:
     """Run PostgreSQL (with its own defaults, so every commit is on disk), Redis, a worker and
-    a web server for as long as the context lasts; `ATTUNE_…` of the environment apply.
+    a web server for as long as the context lasts; `ATTUNE_…` of the environment apply, and
+    `env` on top.
     """
     with tempfile.TemporaryDirectory(prefix="attune-bench-") as name, ExitStack() as servers:
         folder = Path(name)
@@ -38,6 +41,7 @@ def bench_stack(*, server: str = "daphne") -> Iterator[Stack]:
             "ATTUNE_SECRET_KEY": secrets.token_urlsafe(64),
             "ATTUNE_ALLOWED_HOSTS": "127.0.0.1",
             "ATTUNE_HTTPS": "false",
+            **(env or {}),
         }
         url = postgres.url(DATABASE)
         subprocess.run(

@@ -37,6 +37,7 @@ def conninfo(*, application: str, direct: bool = False) -> str:
             "port": database["PORT"],
             **database["OPTIONS"],
         }
+    parts.pop("pool", None)  # Django's own
     parts = {key: value for key, value in parts.items() if value not in ("", None)}
     return make_conninfo(**{**_KEEPALIVES, "application_name": application, **parts})
 

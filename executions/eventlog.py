@@ -1,15 +1,16 @@
 """The log: the only code that reads or writes `execution_event` and `stream_state`.
 
 Plain psycopg on connections the caller owns, no Django: the worker and the web process both
-use it from asyncio. The writing itself is one SQL function, `attune.sequence_v1`, so that it
-is one transaction whatever happens to the process that asked for it.
+use it from asyncio, and requests with a cursor of theirs. The writing itself is one SQL
+function, `attune.sequence_v1`, so that it is one transaction whatever happens to the process
+that asked for it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import psycopg
 from psycopg import sql
@@ -21,8 +22,15 @@ CHANNEL = "attune_notifications"
 Connection: TypeAlias = psycopg.AsyncConnection[tuple[Any, ...]]
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Cursor(Protocol):
+    """What a request has: psycopg's cursor, or Django's around it."""
+
+    def execute(self, query: Any, params: Any = ..., /) -> Any: ...
+    def fetchone(self) -> tuple[Any, ...] | None: ...
+    def fetchall(self) -> list[tuple[Any, ...]]: ...
+
+
+class Event(NamedTuple):
     """One committed change. `body` is the JSON text that streams send, without newlines."""
 
     seq: int
@@ -60,11 +68,15 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Sequenced:
-    """What one call of the sequencer did; an empty range where the inbox was empty."""
+    """What one call of the sequencer did; an empty range where the inbox was empty.
+
+    `events` is empty, too, where they were too many for one answer: read them from the log.
+    """
 
     epoch: str
     first_seq: int
     last_seq: int
+    events: tuple[Event, ...]
 
     @property
     def count(self) -> int:
@@ -90,6 +102,7 @@ _READ = sql.SQL("""
 # connection for seconds.
 SCANNED_EVENTS = 50_000
 _READ_ALL = _READ.format(condition=sql.SQL("true")).as_bytes(None)  # once, not every time
+_STATE = "SELECT epoch, last_seq, floor_seq FROM attune.stream_state"
 
 
 async def listen(conn: Connection) -> tuple[Position, str]:
@@ -123,17 +136,25 @@ async def sequence(conn: Connection, *, batch: int) -> Sequenced | None:
 
     Returns None where another worker is doing so right now.
     """
-    cursor = await conn.execute(
-        "SELECT epoch, first_seq, last_seq FROM attune.sequence_v1(%s)", [batch]
-    )
-    row = await cursor.fetchone()
-    return None if row is None else Sequenced(*row)
+    cursor = await conn.execute("SELECT * FROM attune.sequence_v1(%s)", [batch])
+    rows = await cursor.fetchall()
+    if not rows:
+        return None
+    events = tuple(Event(*row[3:]) for row in rows if row[3] is not None)
+    epoch, first_seq, last_seq = rows[0][:3]
+    return Sequenced(epoch, first_seq, last_seq, events)
 
 
 async def state(conn: Connection) -> LogState:
     """Return where the log stands now."""
-    cursor = await conn.execute("SELECT epoch, last_seq, floor_seq FROM attune.stream_state")
+    cursor = await conn.execute(_STATE)
     return LogState(*_only(await cursor.fetchone()))
+
+
+def state_now(cursor: Cursor) -> LogState:
+    """Return the same to a request."""
+    cursor.execute(_STATE)
+    return LogState(*_only(cursor.fetchone()))
 
 
 async def read(
@@ -155,7 +176,31 @@ async def read(
     bounds = {"after": after, "upto": upto, "limit": limit, "max_bytes": max_bytes}
     query = _READ.format(condition=condition) if condition is not None else _READ_ALL
     cursor = await conn.execute(query, {**(values or {}), **bounds})
-    events = [Event(*row) for row in await cursor.fetchall()]
+    return _page(await cursor.fetchall(), upto=upto, limit=limit, max_bytes=max_bytes)
+
+
+def history(
+    cursor: Cursor,
+    *,
+    after: int,
+    limit: int,
+    max_bytes: int,
+    condition: sql.Composable,
+    values: Mapping[str, object],
+) -> Page:
+    """Return the next events after `after` to a request, bounded in the same way.
+
+    `condition` has to be one that an index answers, such as a single execution: the whole log
+    is looked through.
+    """
+    upto = max(after, state_now(cursor).last_seq)
+    bounds = {"after": after, "upto": upto, "limit": limit, "max_bytes": max_bytes}
+    cursor.execute(_READ.format(condition=condition), {**values, **bounds})
+    return _page(cursor.fetchall(), upto=upto, limit=limit, max_bytes=max_bytes)
+
+
+def _page(rows: list[tuple[Any, ...]], *, upto: int, limit: int, max_bytes: int) -> Page:
+    events = [Event(*row) for row in rows]
     cut = len(events) == limit or sum(len(e.body.encode()) for e in events) >= max_bytes
     return Page(events, events[-1].seq if cut else upto)
 

@@ -95,13 +95,14 @@ def table_where(filter: Filter) -> Where:
     if filter.executions:
         parts.append(sql.SQL("id = ANY (%(executions)s)"))
     if filter.statuses:
-        parts.append(sql.SQL("status = ANY (%(statuses)s)"))
+        parts.append(_one_of(sql.SQL("status"), filter.statuses))
     if filter.roots:
+        # ARRAY: found first, whatever else is asked for; the planner cannot guess its size.
         parts.append(
             sql.SQL(
-                "id IN (WITH RECURSIVE down AS (SELECT unnest(%(roots)s::bigint[]) AS id"
+                "id = ANY (ARRAY(WITH RECURSIVE down AS (SELECT unnest(%(roots)s::bigint[]) AS id"
                 " UNION SELECT child.id FROM attune.execution child"
-                " JOIN down ON child.parent = down.id) SELECT id FROM down)"
+                " JOIN down ON child.parent = down.id) SELECT id FROM down))"
             )
         )
     return Where(sql.SQL(" AND ").join(parts), values)
@@ -113,33 +114,55 @@ def _common(filter: Filter) -> tuple[list[sql.Composable], dict[str, object]]:
     if filter.parents:
         parts.append(sql.SQL("parent = ANY (%(parents)s)"))
     if filter.packs:
-        parts.append(_any_ref(map(_pack_pattern, filter.packs), exact=filter.packs))
+        parts.append(_one_of(_PACK, filter.packs))
     if filter.action_refs:
-        globs = (_like(ref).replace("*", "%") for ref in filter.action_refs if "*" in ref)
-        parts.append(_any_ref(globs, exact=filter.action_refs))
+        parts.append(_any_ref(filter.action_refs))
+        if packs := _implied_packs(filter.action_refs):
+            parts.append(_one_of(_PACK, packs))
     if filter.hidden_packs:
-        hidden = _any_ref(map(_pack_pattern, filter.hidden_packs), exact=filter.hidden_packs)
-        parts.append(sql.SQL("NOT {}").format(hidden))
+        parts.append(sql.SQL("NOT ({})").format(_one_of(_PACK, filter.hidden_packs)))
     names = ("executions", "statuses", "parents", "roots")
     return parts, {name: sorted(getattr(filter, name)) for name in names}
 
 
-def _any_ref(patterns: Iterable[str], *, exact: Iterable[str]) -> sql.Composable:
-    """Literals, not values: only a pattern that the planner sees can use the index.
+# As the index `execution_pack` has it.
+_PACK = sql.SQL("split_part(action_ref, '.', 1)")
 
-    The query they go into has placeholders, so a percent sign is written twice.
-    """
+
+def _any_ref(refs: Iterable[str]) -> sql.Composable:
+    exact = [ref for ref in refs if "*" not in ref]
     parts: list[sql.Composable] = [
-        sql.SQL("action_ref LIKE {}").format(pattern.replace("%", "%%"))
-        for pattern in sorted(patterns)
+        sql.SQL("action_ref LIKE {}").format(_escaped(_like(ref).replace("*", "%")))
+        for ref in sorted(refs)
+        if "*" in ref
     ]
-    literals = [ref.replace("%", "%%") for ref in sorted(exact)]
-    parts.append(sql.SQL("action_ref = ANY ({})").format(literals))
+    if exact:
+        parts.append(_one_of(sql.SQL("action_ref"), exact))
     return sql.SQL("({})").format(sql.SQL(" OR ").join(parts))
 
 
-def _pack_pattern(pack: str) -> str:
-    return f"{_like(pack)}.%"
+def _one_of(column: sql.Composable, values: Iterable[str]) -> sql.Composable:
+    """Literals, not values: only what the planner sees can use the index.
+
+    An equality for a single value: only that comes out of the index in the order of ids.
+    """
+    listed = sorted(values)
+    if len(listed) == 1:
+        return sql.SQL("{} = {}").format(column, _escaped(listed[0]))
+    return sql.SQL("{} = ANY (ARRAY[{}])").format(column, sql.SQL(", ").join(map(_escaped, listed)))
+
+
+def _escaped(text: str) -> sql.Literal:
+    """The query it goes into has placeholders, so a percent sign is written twice."""
+    return sql.Literal(text.replace("%", "%%"))
+
+
+def _implied_packs(refs: Iterable[str]) -> set[str]:
+    """Return the packs that all these refs name, or nothing where one leaves it open."""
+    starts = [ref.partition("*")[0] for ref in refs]
+    if not all("." in start for start in starts):
+        return set()
+    return {start.partition(".")[0] for start in starts}
 
 
 def _like(text: str) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
+from django.db.models import F, Func, Value
 from django.db.models.functions import Now
 
 from executions.status import TERMINAL, Status
@@ -132,6 +133,13 @@ class Execution(models.Model):
                 name="execution_action_ref",
             ),
             models.Index("status", "id", name="execution_status"),
+            models.Index("updated", name="execution_updated"),
+            # The pack of an execution, as filters and visibility compare it.
+            models.Index(
+                Func(F("action_ref"), Value("."), Value(1), function="split_part"),
+                "id",
+                name="execution_pack",
+            ),
         ]
 
     def __str__(self) -> str:

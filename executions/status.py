@@ -54,3 +54,13 @@ def allowed_from(status: str) -> tuple[str, ...]:
     """
     follow = _TRANSITIONS.get(status, frozenset())
     return tuple(s for s in STATUSES if s in follow)
+
+
+def cancel_step(status: str) -> str | None:
+    """Return the status by which an execution is cancelled; None where it is over.
+
+    What nobody has begun with is cancelled at once; else whoever runs it has to end it first.
+    """
+    if status in (Status.REQUESTED, Status.CANCELLED):
+        return Status.CANCELLED
+    return None if status in TERMINAL else Status.CANCELING

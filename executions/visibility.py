@@ -8,7 +8,7 @@ whether or not that pack exists (any more).
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from django.contrib.auth.base_user import AbstractBaseUser
@@ -78,20 +78,31 @@ def visible_packs(user: User) -> QuerySet[Pack]:
 
 
 def visible_actions(user: User) -> QuerySet[Action]:
-    return Action.objects.exclude(pack__ref__in=hidden_packs(user))
+    hidden = hidden_packs(user)
+    # By its name, too: that is what its executions will belong to.
+    return Action.objects.exclude(pack__ref__in=hidden).exclude(_named_in("ref", hidden))
 
 
 def visible_executions(user: User) -> QuerySet[Execution]:
     return Execution.objects.exclude(of_packs(hidden_packs(user)))
 
 
-def all_visible(executions: Iterable[int], hidden: frozenset[str]) -> bool:
-    """Say whether all of these executions exist and none is of a hidden pack."""
-    wanted = set(executions)
-    if not wanted:
-        return True
-    found = Execution.objects.filter(pk__in=wanted).exclude(of_packs(hidden))
-    return found.count() == len(wanted)
+def refs_of(executions: Collection[int]) -> dict[int, str]:
+    """Return the `action_ref` of those of these executions that exist."""
+    if not executions:
+        return {}
+    return dict(Execution.objects.filter(pk__in=executions).values_list("pk", "action_ref"))
+
+
+def all_visible(
+    executions: Iterable[int], refs: Mapping[int, str], hidden: Collection[str]
+) -> bool:
+    """Say whether all of these exist (`refs` is of those that do) and may be seen."""
+    return all(key in refs and pack_of(refs[key]) not in hidden for key in executions)
+
+
+def pack_of(action_ref: str) -> str:
+    return action_ref.partition(".")[0]
 
 
 def of_packs(refs: Iterable[str]) -> Q:
@@ -99,7 +110,11 @@ def of_packs(refs: Iterable[str]) -> Q:
 
     An equality and a LIKE 'ref.%', which an index answers; split_part() would read all rows.
     """
+    return _named_in("action_ref", refs)
+
+
+def _named_in(column: str, refs: Iterable[str]) -> Q:
     condition = Q(pk__in=[])  # nothing, where there are no refs
     for ref in refs:
-        condition |= Q(action_ref=ref) | Q(action_ref__startswith=f"{ref}.")
+        condition |= Q(**{column: ref}) | Q(**{f"{column}__startswith": f"{ref}."})
     return condition

@@ -10,19 +10,23 @@ import asyncio
 import logging
 import time
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from asgiref.sync import sync_to_async
 from django.db import DatabaseError, connections
 
 from executions import visibility
 from executions.visibility import Rights
-from streaming.feeds import Wakeable
 
 logger = logging.getLogger("attune.access")
 
 # With a look-up every `access_check_seconds`, no event leaks for longer than this after a
 # right was withdrawn: without a fresh answer, events are held back.
 STALE_SECONDS = 5.0
+
+
+class Wakeable(Protocol):
+    def wake(self) -> None: ...
 
 
 @dataclass(eq=False)
@@ -80,8 +84,11 @@ class AccessRegistry:
                 self._update(self._entries[user], rights, began)
 
     def _update(self, entry: Access, rights: Rights, checked_at: float) -> None:
-        changed = entry.rights != rights or entry.stale(time.monotonic())
-        entry.rights, entry.checked_at = rights, checked_at
+        changed = entry.rights != rights
+        if changed:
+            entry.rights = rights  # else the same object: streams compare by identity
+        changed = changed or entry.stale(time.monotonic())
+        entry.checked_at = checked_at
         if changed:
             for reader in entry.readers:
                 reader.wake()

@@ -1,30 +1,23 @@
-"""Hands each stream the connection it writes to."""
+"""Takes the requests for streams out of the way that all others go."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from streaming.connection import SCOPE_KEY, open_connection
+from streaming.handler import StreamHandler
 
 Application = Callable[..., Awaitable[Any]]
 STREAM_PATH = "/api/v1/executions/stream"
 
 
-def with_connection(application: Application) -> Application:
-    """Return the application, with the connection in the scope of each request for a stream,
-    and with a `send` that waits while the client does not take what it was sent."""
+def with_streams(application: Application) -> Application:
+    """Return the application, with streams served by a handler of their own."""
+    streams = StreamHandler()
 
-    async def run(scope: dict[str, Any], receive: Any, send: Any) -> None:
+    async def route(scope: dict[str, Any], receive: Any, send: Any) -> None:
         # By its end: the application may be mounted below a prefix.
-        if scope["type"] != "http" or not scope["path"].rstrip("/").endswith(STREAM_PATH):
-            await application(scope, receive, send)
-            return
-        connection = open_connection(send)
+        is_stream = scope["type"] == "http" and scope["path"].rstrip("/").endswith(STREAM_PATH)
+        await (streams if is_stream else application)(scope, receive, send)
 
-        try:
-            await application({**scope, SCOPE_KEY: connection}, receive, connection.send)
-        finally:
-            connection.close()
-
-    return run
+    return route

@@ -7,12 +7,19 @@ slowly, or not at all, costs the same few bytes however much happens meanwhile.
 
 from __future__ import annotations
 
+import bisect
+import itertools
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from executions.eventlog import Event
 from executions.filters import Filter
+
+# Joined chunks that a feed keeps for a moment: enough for a crowd of streams that all
+# replay the same few pages.
+KEPT_CHUNKS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +52,26 @@ class Ring:
         self.bytes = 0
         self.floor = seq
 
+    @property
+    def room(self) -> int:
+        """How many more events fit by number."""
+        return self._max_events - len(self._frames)
+
+    def prepend(self, frames: Sequence[Frame], *, since: int) -> None:
+        """Take over what comes before the first event here: all after `since`.
+
+        Where it does not fit, the oldest of it stay away.
+        """
+        self.floor = since
+        fitting = min(len(frames), self.room)
+        for frame in reversed(frames):
+            if not fitting or self.bytes + len(frame.data) > self._max_bytes:
+                self.floor = frame.event.seq
+                break
+            fitting -= 1
+            self._frames.appendleft(frame)
+            self.bytes += len(frame.data)
+
     def append(self, frame: Frame) -> None:
         self._frames.append(frame)
         self.bytes += len(frame.data)
@@ -67,45 +94,54 @@ class Chunk:
     cut: bool = False
 
 
+class Reader(Protocol):
+    """Whoever reads a feed."""
+
+    def push(self, now: float) -> int:
+        """Take what is new, and return how many events that were; `now` in time.monotonic()."""
+
+    def wake(self) -> None:
+        """Look at everything again, not only at what is new."""
+
+
 class Feed:
     """The frames of the ring that match one filter, for every stream with that filter."""
 
     def __init__(self, filter: Filter, ring: Ring, *, since: int) -> None:
         self.filter = filter
+        self.readers: set[Reader] = set()
+        self.floor = since  # every matching event after this position is here
         self._ring = ring
-        self._since = since
         self._frames: deque[Frame] = deque()
-        self._chunk: tuple[tuple[int, int], Chunk] | None = None
-
-    @property
-    def floor(self) -> int:
-        """Every matching event after this position is here."""
-        return max(self._since, self._ring.floor)
+        self._chunks: dict[tuple[int, int], Chunk] = {}
 
     def append(self, frame: Frame) -> None:
         """Take over a frame that matches; the ring has it already."""
         self._frames.append(frame)
-        self._chunk = None
         self.trim()
 
     def trim(self) -> None:
-        """Let go of what the ring has forgotten; busy feeds do so by themselves."""
-        floor = self._ring.floor
-        while self._frames and self._frames[0].event.seq <= floor:
-            self._frames.popleft()
+        """Let go of joined chunks and of what the ring has forgotten; busy feeds do it themselves.
+
+        Of a feed that nothing has left, the floor stays: a stream that waits for a rare event
+        never falls behind.
+        """
+        self._chunks.clear()
+        while self._frames and self._frames[0].event.seq <= self._ring.floor:
+            self.floor = self._frames.popleft().event.seq
 
     def fill(self) -> None:
         """Take over what the ring still has from before this feed was made."""
-        if self._since > self._ring.floor:
+        if self.floor > self._ring.floor:
             self._frames = deque(f for f in self._ring if self.filter.matches(f.event))
-            self._chunk = None
-            self._since = self._ring.floor
+            self._chunks.clear()
+            self.floor = self._ring.floor
 
     def restart(self, seq: int) -> None:
         """Forget everything: the ring starts again at `seq`."""
         self._frames.clear()
-        self._chunk = None
-        self._since = seq
+        self._chunks.clear()
+        self.floor = seq
 
     def after(self, seq: int, *, max_bytes: int) -> Chunk:
         """Return what a stream at `seq`, which is not below the floor, has still to get.
@@ -114,14 +150,14 @@ class Feed:
         same place, which most are, get the same object: it is joined once.
         """
         key = (seq, max_bytes)
-        if self._chunk is None or self._chunk[0] != key:
-            pending: deque[Frame] = deque()
-            for frame in reversed(self._frames):
-                if frame.event.seq <= seq:
-                    break
-                pending.appendleft(frame)
-            self._chunk = key, join(pending, after=seq, max_bytes=max_bytes)
-        return self._chunk[1]
+        chunk = self._chunks.get(key)
+        if chunk is None:
+            first = bisect.bisect_right(self._frames, seq, key=lambda frame: frame.event.seq)
+            pending = itertools.islice(self._frames, first, None)
+            if len(self._chunks) >= KEPT_CHUNKS:
+                self._chunks.clear()
+            chunk = self._chunks[key] = join(pending, after=seq, max_bytes=max_bytes)
+        return chunk
 
 
 def join(frames: Iterable[Frame], *, after: int, max_bytes: int) -> Chunk:

@@ -1,17 +1,15 @@
-"""Which feed takes an event, and which streams to wake then."""
+"""Which feed takes an event, and which streams get it then."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
-from typing import Protocol
 
 from executions.eventlog import Event
 from executions.filters import Filter
-from streaming.feed import Feed, Frame, Ring
+from streaming.feed import Feed, Frame, Reader, Ring
 
-
-class Wakeable(Protocol):
-    def wake(self) -> None: ...
+logger = logging.getLogger("attune.feeds")
 
 
 class Feeds:
@@ -24,61 +22,70 @@ class Feeds:
     def __init__(self, ring: Ring) -> None:
         self._ring = ring
         self._feeds: dict[Filter, Feed] = {}
-        self._readers: dict[Filter, set[Wakeable]] = {}
-        self._naming: dict[int, set[Filter]] = {}
-        self._broad: set[Filter] = set()
+        self._naming: dict[int, set[Feed]] = {}
+        self._broad: set[Feed] = set()
+        self._news: set[Feed] = set()
+        self.evaluations = 0  # of a filter on an event, so far
 
     def __len__(self) -> int:
         return len(self._feeds)
 
-    def join(self, filter: Filter, reader: Wakeable, *, since: int) -> Feed:
+    def join(self, filter: Filter, reader: Reader, *, since: int) -> Feed:
         """Return the feed of this filter, made at position `since` where there is none yet."""
         feed = self._feeds.get(filter)
         if feed is None:
             feed = self._feeds[filter] = Feed(filter, self._ring, since=since)
-            self._readers[filter] = set()
             for execution in _named(filter):
-                self._naming.setdefault(execution, set()).add(filter)
+                self._naming.setdefault(execution, set()).add(feed)
             if not _named(filter):
-                self._broad.add(filter)
-        self._readers[filter].add(reader)
+                self._broad.add(feed)
+        feed.readers.add(reader)
         return feed
 
-    def leave(self, filter: Filter, reader: Wakeable) -> None:
-        readers = self._readers[filter]
-        readers.discard(reader)
-        if readers:
+    def leave(self, feed: Feed, reader: Reader) -> None:
+        feed.readers.discard(reader)
+        if feed.readers or self._feeds.get(feed.filter) is not feed:
             return
-        del self._feeds[filter], self._readers[filter]
-        self._broad.discard(filter)
-        for execution in _named(filter):
+        del self._feeds[feed.filter]
+        self._broad.discard(feed)
+        self._news.discard(feed)
+        for execution in _named(feed.filter):
             naming = self._naming[execution]
-            naming.discard(filter)
+            naming.discard(feed)
             if not naming:
                 del self._naming[execution]
 
-    def deliver(self, frames: Iterable[Frame]) -> None:
-        """Put each frame, which the ring has already, where it belongs, and wake the readers."""
-        touched: set[Filter] = set()
+    def put(self, frames: Iterable[Frame]) -> bool:
+        """Put each frame, which the ring has already, where it belongs.
+
+        Returns whether there is anything to `flush`.
+        """
         for frame in frames:
-            for filter in self._candidates(frame.event):
-                if filter.matches(frame.event):
-                    self._feeds[filter].append(frame)
-                    touched.add(filter)
-        for filter in touched:
-            self._wake(filter)
+            candidates = self._candidates(frame.event)
+            self.evaluations += len(candidates)
+            for feed in candidates:
+                if feed.filter.matches(frame.event):
+                    feed.append(frame)
+                    self._news.add(feed)
+        return bool(self._news)
+
+    def flush(self, now: float) -> int:
+        """Let the streams take what is new to them; returns how many events they took."""
+        news, self._news = self._news, set()
+        return sum(_push(reader, now) for feed in news for reader in tuple(feed.readers))
 
     def restart(self, seq: int) -> None:
         """Make every feed begin anew at `seq`, and tell the streams."""
-        for filter, feed in self._feeds.items():
+        for feed in self._feeds.values():
             feed.restart(seq)
-            self._wake(filter)
+            for reader in feed.readers:
+                reader.wake()
 
     def trim(self) -> None:
         for feed in self._feeds.values():
             feed.trim()
 
-    def _candidates(self, event: Event) -> set[Filter]:
+    def _candidates(self, event: Event) -> set[Feed]:
         found = self._broad
         for execution in (event.execution, *(event.ancestors or ())):
             naming = self._naming.get(execution)
@@ -86,9 +93,14 @@ class Feeds:
                 found = found | naming
         return found
 
-    def _wake(self, filter: Filter) -> None:
-        for reader in self._readers[filter]:
-            reader.wake()
+
+def _push(reader: Reader, now: float) -> int:
+    try:
+        return reader.push(now)
+    except Exception:  # one stream's trouble is not the others'
+        logger.exception("action=push")
+        reader.wake()
+        return 0
 
 
 def _named(filter: Filter) -> frozenset[int]:

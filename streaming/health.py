@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from streaming.hub import Hub
-from streaming.process import get_streaming
 from streaming.replay import LogUnavailable
 
 # A worker announces the position every second; three missed ones are a trouble.
@@ -32,8 +31,7 @@ class Report:
         }
 
 
-async def report() -> Report:
-    hub = (await get_streaming()).hub
+async def report(hub: Hub) -> Report:
     try:
         await hub.log.state()
         database = "ok"

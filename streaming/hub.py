@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import math
 import random
 import time
 from collections.abc import Coroutine
@@ -21,10 +20,11 @@ from executions.eventlog import Event, LogState
 from executions.filters import Filter
 from executions.positions import Position
 from streaming import metrics, sse
-from streaming.feed import Feed, Frame, Ring
-from streaming.feeds import Feeds, Wakeable
+from streaming.feed import Feed, Frame, Reader, Ring
+from streaming.feeds import Feeds
 from streaming.layer import Layer, LayerError
 from streaming.messages import Batch, MessageError
+from streaming.pace import Pace
 from streaming.replay import LogReader, LogUnavailable
 
 logger = logging.getLogger("attune.hub")
@@ -32,6 +32,7 @@ logger = logging.getLogger("attune.hub")
 RETRY_SECONDS = (0.1, 1.0)  # first and longest wait after a failure
 TICK_SECONDS = 0.5
 DRAIN_LOOK_SECONDS = 0.02
+READ_BACK_BYTES = 1024 * 1024
 
 
 class OpenStream(Protocol):
@@ -39,6 +40,8 @@ class OpenStream(Protocol):
 
     @property
     def hanging_since(self) -> float: ...
+    @property
+    def unsent(self) -> int: ...
     def tick(self, now: float) -> None: ...
     def wake(self) -> None: ...
     def cut(self) -> None: ...
@@ -59,9 +62,12 @@ class Hub:
         self.position = Position("", 0)
         self._floor_seq = 0
         self._feeds = Feeds(self._ring)
+        self._pace = Pace(self._flush)
         self.streams: set[OpenStream] = set()
         self.closing = False  # the process is about to end: no new streams, end the others
         self._repairing = asyncio.Lock()
+        self._reaching = asyncio.Lock()
+        self._reach_again_at = 0.0  # in time.monotonic()
         self._tasks: list[asyncio.Task[None]] = []
         self._trouble: str | None = None
         self._heard = 0.0  # time.monotonic() of the last message from a worker
@@ -83,6 +89,7 @@ class Hub:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._pace.close()
         await self._layer.close()
         await self.log.close()
 
@@ -131,15 +138,50 @@ class Hub:
         async with self._repairing:
             return await self._catch_up()
 
-    def join(self, filter: Filter, reader: Wakeable, position: Position) -> Feed:
+    def join(self, filter: Filter, reader: Reader, position: Position) -> Feed:
         """Return the feed for a stream at `position`; `leave` it in the end."""
         feed = self._feeds.join(filter, reader, since=self.position.seq)
         if self._ring.floor <= position.seq < feed.floor:
             feed.fill()
         return feed
 
-    def leave(self, filter: Filter, reader: Wakeable) -> None:
-        self._feeds.leave(filter, reader)
+    def leave(self, feed: Feed, reader: Reader) -> None:
+        self._feeds.leave(feed, reader)
+
+    async def reach(self, feed: Feed, seq: int) -> bool:
+        """Make `feed` hold all that follows `seq`, if memory has room for it.
+
+        A crowd of clients that comes to a process which has just started would read the same
+        pages one by one; so they are read once, into the ring. Raises LogUnavailable.
+        """
+        async with self._reaching:
+            if seq < self._ring.floor and self.position.seq - seq <= self.limits.ring_events:
+                if time.monotonic() < self._reach_again_at:
+                    raise LogUnavailable("it could not be read a moment ago")
+                try:
+                    await self._read_back(seq)
+                except LogUnavailable:
+                    # Those in line behind us must not each wait as long to find out.
+                    self._reach_again_at = time.monotonic() + RETRY_SECONDS[1]
+                    raise
+        if self._ring.floor <= seq < feed.floor:
+            feed.fill()
+        return feed.floor <= seq
+
+    async def _read_back(self, seq: int) -> None:
+        """Put events `seq + 1` up to the ring's first one before it."""
+        epoch, end, after = self.position.epoch, self._ring.floor, seq
+        frames: list[Frame] = []
+        while after < end and self._ring.room >= end - seq:
+            reading = await self.log.read(
+                after=after, upto=end, limit=end - after, max_bytes=READ_BACK_BYTES
+            )
+            if reading.floor_seq > seq:
+                return  # pruned meanwhile: each stream learns it from the log
+            frames += [self._frame(event) for event in reading.page.events]
+            after = reading.page.upto
+        if after >= end and (self.position.epoch, self._ring.floor) == (epoch, end):
+            self._ring.prepend(frames, since=seq)
 
     async def drain(self, seconds: float) -> None:
         """End every stream; cut those that have not taken their last frame after `seconds`."""
@@ -237,16 +279,23 @@ class Hub:
         self.position = Position(self.position.epoch, seq)
 
     def _deliver(self, events: list[Event]) -> None:
-        """Encode each event once and put it into every feed that takes it."""
-        epoch, frames = self.position.epoch, []
-        for event in events:
-            frame = Frame(event, sse.event(event.body, id=f"{epoch}-{event.seq}"))
+        """Encode each event once, put it into every feed that takes it, and soon write it."""
+        frames = [self._frame(event) for event in events]
+        for frame in frames:
             self._ring.append(frame)
-            frames.append(frame)
         if events:
             self._move_to(events[-1].seq)
             metrics.EVENTS_IN.inc(len(events))
-            self._feeds.deliver(frames)
+            before = self._feeds.evaluations
+            if self._feeds.put(frames):
+                self._pace.request()
+            metrics.EVALUATIONS.inc(self._feeds.evaluations - before)
+
+    def _frame(self, event: Event) -> Frame:
+        return Frame(event, sse.event(event.body, id=f"{self.position.epoch}-{event.seq}"))
+
+    def _flush(self) -> None:
+        metrics.EVENTS_OUT.inc(self._feeds.flush(time.monotonic()))
 
     async def _tick(self) -> None:
         """Give each stream a look at the clock: heartbeats, ends, writes that hang."""
@@ -259,11 +308,13 @@ class Hub:
             self._bound_unsent(now)
 
     def _bound_unsent(self, now: float) -> None:
-        """Cut those that hang longest while more streams hang than may."""
-        hanging = [s for s in self.streams if s.hanging_since < math.inf]
+        """Cut those that hang longest while all together hold more than they may."""
         slow = now - self.limits.slow_client_seconds
-        metrics.SLOW.set(sum(stream.hanging_since < slow for stream in hanging))
-        excess = len(hanging) - self.limits.hanging_streams
+        metrics.SLOW.set(sum(stream.hanging_since < slow for stream in self.streams))
+        excess = sum(stream.unsent for stream in self.streams) - self.limits.unsent_bytes
         if excess > 0:
-            for stream in sorted(hanging, key=lambda s: s.hanging_since)[:excess]:
+            for stream in sorted(self.streams, key=lambda s: s.hanging_since):
+                excess -= stream.unsent
                 stream.cut()
+                if excess <= 0:
+                    break

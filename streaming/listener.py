@@ -123,8 +123,9 @@ class Listener:
         """Publish the events just sequenced; or the bare position, which shows up gaps."""
         if time.monotonic() < self._layer_rests_until:
             return
-        if not done.count:
-            await self._send(Batch(done.epoch, done.last_seq, ()))
+        if done.events or not done.count:
+            await self._send(Batch(done.epoch, done.last_seq, done.events))
+            return
         sent, after = True, done.first_seq - 1
         while sent and after < done.last_seq:
             async with asyncio.timeout(self._limits.round_trip_seconds):

@@ -6,7 +6,7 @@ stands at, by which a web process that missed something notices.
 
 from __future__ import annotations
 
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from executions.eventlog import Event
@@ -37,7 +37,7 @@ def encode(batch: Batch) -> dict[str, Any]:
         "type": TYPE,
         "epoch": batch.epoch,
         "last_seq": batch.last_seq,
-        "events": [astuple(event) for event in batch.events],
+        "events": batch.events,
     }
 
 

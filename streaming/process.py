@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from dataclasses import dataclass
 
 from django.conf import settings
 
 from executions.database import conninfo
 from streaming.access import AccessRegistry
+from streaming.admission import Admissions
 from streaming.hub import Hub
 from streaming.layer import Layer
 from streaming.replay import LogReader
@@ -21,7 +23,7 @@ class Streaming:
 
     hub: Hub
     accesses: AccessRegistry
-    admissions: asyncio.Semaphore  # each admission takes a PostgreSQL connection for a moment
+    admissions: Admissions
 
 
 _streaming: Streaming | None = None
@@ -49,6 +51,10 @@ async def _start() -> Streaming:
     accesses = AccessRegistry(check_seconds=limits.access_check_seconds)
     hub = Hub(Layer(), log, limits)
     await hub.__aenter__()
+    # What is loaded now stays: looking it over again and again for garbage takes 50 ms a time,
+    # during which no stream gets anything.
+    gc.collect()
+    gc.freeze()
     hub.run_beside(accesses.run(), name="access")
     Shutdown(hub, seconds=limits.shutdown_seconds).install()
-    return Streaming(hub, accesses, asyncio.Semaphore(limits.admissions))
+    return Streaming(hub, accesses, Admissions())

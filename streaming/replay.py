@@ -17,6 +17,7 @@ from executions import eventlog, snapshots
 from executions.eventlog import Connection, LogState, Page
 from executions.filters import Filter, log_where
 from executions.snapshots import Bounds, Snapshot, Statuses
+from streaming import metrics
 
 POOL_WAIT_SECONDS = 5.0
 STATEMENT_TIMEOUT_MILLISECONDS = 10_000
@@ -84,6 +85,7 @@ class LogReader:
 
         What was pruned meanwhile is missing: hold `floor_seq` against `after`.
         """
+        metrics.REPLAYS.inc()
         where = log_where(filter) if filter is not None else None
         async with self._connection() as conn:
             page = await eventlog.read(

@@ -6,7 +6,7 @@ import logging
 import math
 import random
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 from executions.eventlog import Event
 from executions.filters import Filter
@@ -20,7 +20,6 @@ from streaming.filters import StreamRequest
 from streaming.hub import Hub
 from streaming.replay import LogUnavailable
 from streaming.subscriber import Reset, Subscriber
-from streaming.threads import release
 
 logger = logging.getLogger("attune.stream")
 
@@ -57,24 +56,25 @@ class Stream:
         self._over = False
         self._log_retry_at = 0.0
         self._beat_at = math.inf
-        self._wake_at = math.inf
+        self._idle = False  # the task waits for events, and nothing but events
         self._writing_since = math.inf
+        self._in_hand = 0  # bytes of the write that has not returned
         self._slow = False
         now = time.monotonic()
         self._token_ends = now + viewer.seconds_left(jitter=random.random())
         self._life_ends = now + hub.limits.max_lifetime_seconds * random.uniform(0.9, 1.0)
+        self._ends = min(self._token_ends, self._life_ends)
 
-    async def chunks(self) -> AsyncIterator[bytes]:
+    async def chunks(self) -> AsyncGenerator[bytes, None]:
         """Yield what to write, until the stream is over. Closing it frees everything."""
         self._enter()
         try:
-            await release()  # here, not in the view: middleware uses the thread after the view
             data = self._opening(self._beginning)
             while True:
                 if data:
-                    self._writing_since = time.monotonic()
+                    self._writing_since, self._in_hand = time.monotonic(), len(data)
                     yield data
-                    self._writing_since = math.inf
+                    self._writing_since, self._in_hand = math.inf, 0
                     self._beat_at = time.monotonic() + self._hub.limits.heartbeat_seconds
                 if self._over:
                     return
@@ -89,8 +89,41 @@ class Stream:
             self._slow = True
         if hangs > self._hub.limits.slow_client_seconds + CUT_SECONDS:
             self.cut()
-        elif now >= self._wake_at:
+        elif now >= self._beat_at and self._may_write(now):
+            metrics.EVENTS_OUT.inc(self.push(now))
+            self._write(sse.heartbeat(id=str(self._subscriber.position)), now)
+        elif now >= min(self._beat_at, self._ends) or self._log_retry_at:
             self._subscriber.wake()
+
+    def push(self, now: float) -> int:
+        """Called by the hub when there are events: write them here, or wake the task to.
+
+        Writing here is the short way, for a stream that waits at the end of the log; whatever
+        else is to be done, the task does.
+        """
+        events = 0
+        if self._may_write(now):
+            chunk = self._subscriber.recent()
+            if chunk is not None:
+                events = len(chunk.frames)
+                self._write(chunk.data, now)
+            if not self._subscriber.behind:
+                return events
+        self._subscriber.wake()
+        return events
+
+    def _may_write(self, now: float) -> bool:
+        return (
+            self._idle
+            and now < self._ends
+            and self._access.rights is self._rights
+            and not self._access.stale(now)
+            and self._connection.ready
+        )
+
+    def _write(self, data: bytes, now: float) -> None:
+        self._connection.write(data)
+        self._beat_at = now + self._hub.limits.heartbeat_seconds
 
     def cut(self) -> None:
         """Cut the connection of a client that takes nothing."""
@@ -102,6 +135,11 @@ class Stream:
     def hanging_since(self) -> float:
         """When the write in hand began, in time.monotonic(); infinite where none is."""
         return self._writing_since
+
+    @property
+    def unsent(self) -> int:
+        """How many bytes this process holds that the client has not taken."""
+        return self._in_hand + self._connection.unsent
 
     # --- the steps of the loop --------------------------------------------------------------
     async def _next(self) -> bytes:
@@ -119,9 +157,9 @@ class Stream:
             if now >= self._beat_at:
                 return sse.heartbeat(id=str(self._subscriber.position))
             if data is None:
-                self._wake_at = min(self._beat_at, self._token_ends, self._life_ends)
-                self._wake_at = min(self._wake_at, self._log_retry_at or math.inf)
+                self._idle = not (held_back or self._log_retry_at or self._known or self._watch)
                 await self._subscriber.wait()
+                self._idle = False
 
     def _ending(self, now: float) -> bytes:
         """Return the last frame where there is a reason to end, and take note of it."""
@@ -144,7 +182,8 @@ class Stream:
         return frames.close(reason, reconnect=reconnect, retry_milliseconds=retry)
 
     def _follow_rights(self) -> None:
-        hidden = self._access.rights.hidden_packs
+        self._rights = self._access.rights
+        hidden = self._rights.hidden_packs
         if hidden != self._subscriber.filter.hidden_packs:
             self._subscriber.change(self._asked.filter.hiding(hidden))
 
@@ -170,7 +209,9 @@ class Stream:
             beginning = Beginning(start)
         self._watch, self._known = beginning.watch, beginning.known
         self._subscriber.close()
-        self._subscriber = Subscriber(self._hub, self._filter, beginning.start.position)
+        self._subscriber = Subscriber(
+            self._hub, self._filter, beginning.start.position, reader=self
+        )
         return self._news(beginning)
 
     def _pass_on(self, chunk: Chunk) -> bytes:
@@ -238,10 +279,12 @@ class Stream:
             self._hub,
             self._asked.filter.hiding(viewer.rights.hidden_packs),
             self._beginning.start.position,
+            reader=self,
         )
         self._access = self._accesses.enter(
             viewer.user, viewer.rights, self, checked_at=viewer.checked_at
         )
+        self._rights = self._access.rights
         self._hub.streams.add(self)
         metrics.STREAMS.inc()
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from executions.filters import Filter
 from executions.positions import Position
 from streaming import sse
-from streaming.feed import Chunk, Frame, join
+from streaming.feed import Chunk, Frame, Reader, join
 from streaming.hub import Hub
 
 # What one stream may have in flight: small enough for ten thousand clients that never read.
@@ -24,27 +24,39 @@ class Reset:
 
 
 class Subscriber:
-    """A position, and a way to wait for what follows it. Holds no events."""
+    """A position, and a way to wait for what follows it. Holds no events.
 
-    __slots__ = ("_feed", "_hub", "_waiter", "position")
+    `reader` is told of what is new in place of this object.
+    """
 
-    def __init__(self, hub: Hub, filter: Filter, position: Position) -> None:
+    __slots__ = ("_feed", "_hub", "_reader", "_waiter", "position")
+
+    def __init__(
+        self, hub: Hub, filter: Filter, position: Position, *, reader: Reader | None = None
+    ) -> None:
         self._hub = hub
+        self._reader = reader or self
         self._waiter: asyncio.Future[None] | None = None
         self.position = position  # everything up to here has been handed out
-        self._feed = hub.join(filter, self, position)
+        self._feed = hub.join(filter, self._reader, position)
 
     @property
     def filter(self) -> Filter:
         return self._feed.filter
 
     def close(self) -> None:
-        self._hub.leave(self.filter, self)
+        self._hub.leave(self._feed, self._reader)
 
     def change(self, filter: Filter) -> None:
         """Go on from the same position with another filter."""
-        self._hub.leave(self.filter, self)
-        self._feed = self._hub.join(filter, self, self.position)
+        self.close()
+        self._feed = self._hub.join(filter, self._reader, self.position)
+
+    @property
+    def behind(self) -> bool:
+        """Whether there is something after the position, be it what the filter leaves out."""
+        here, end = self.position, self._hub.position
+        return here.seq < end.seq or here.epoch != end.epoch
 
     async def next(self) -> Chunk | Reset | None:
         """Return what follows the position, and move there; None where nothing does.
@@ -56,14 +68,22 @@ class Subscriber:
             return self._reset("epoch_changed")
         if self.position.seq >= self._hub.position.seq:
             return None  # nothing new, or resumed ahead of this process: it will get there
-        if self.position.seq < self._feed.floor:
-            return await self._from_log()
-        chunk = self._feed.after(self.position.seq, max_bytes=CHUNK_BYTES)
-        if chunk.cut:
-            self.position = Position(self.position.epoch, chunk.last_seq)
-        else:
-            # What followed the last frame does not match.
-            self.position = self._hub.position
+        here, feed = self.position, self._feed
+        if here.seq < feed.floor:
+            if not await self._hub.reach(feed, here.seq):
+                return await self._from_log()
+            if here.epoch != self._hub.position.epoch:
+                return self._reset("epoch_changed")
+        return self.recent()
+
+    def recent(self) -> Chunk | None:
+        """Return what follows the position, as `next` does, but only from memory."""
+        here, end = self.position, self._hub.position
+        if here.epoch != end.epoch or not self._feed.floor <= here.seq < end.seq:
+            return None
+        chunk = self._feed.after(here.seq, max_bytes=CHUNK_BYTES)
+        # Where it is not cut, what followed its last frame does not match.
+        self.position = Position(end.epoch, chunk.last_seq) if chunk.cut else end
         return chunk if chunk.frames else None
 
     async def wait(self) -> None:
@@ -77,6 +97,10 @@ class Subscriber:
     def wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
+
+    def push(self, now: float) -> int:
+        self.wake()
+        return 0
 
     async def _from_log(self) -> Chunk | Reset:
         start, filter = self.position, self.filter

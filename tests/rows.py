@@ -47,7 +47,9 @@ def inbox(conn: Connection) -> list[tuple[Any, ...]]:
 
 def sequence(conn: Connection, batch: int = 1_000_000) -> tuple[Any, ...] | None:
     """Run the sequencer once; return (epoch, first_seq, last_seq)."""
-    return conn.execute("SELECT * FROM attune.sequence_v1(%s)", [batch]).fetchone()
+    return conn.execute(
+        "SELECT epoch, first_seq, last_seq FROM attune.sequence_v1(%s)", [batch]
+    ).fetchone()
 
 
 def events(conn: Connection) -> list[dict[str, Any]]:

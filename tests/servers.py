@@ -88,10 +88,11 @@ class Stack:
     def start_worker(self, name: str = "worker", **env: str) -> Process:
         return self._spawn(name, [sys.executable, "manage.py", "runworker"], env)
 
-    def start_web(self, *, server: str = "daphne", **env: str) -> Process:
-        """Start daphne or uvicorn on a port of its own, which every start changes."""
+    def start_web(self, *, server: str = "daphne", port: int = 0, **env: str) -> Process:
+        """Start daphne or uvicorn on `port`, or on one of its own, which every start changes."""
         with socket.socket() as listening:
-            listening.bind(("127.0.0.1", 0))
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listening.bind(("127.0.0.1", port))
             listening.listen(1024)
             self.web_port = listening.getsockname()[1]
             fd = str(listening.fileno())

@@ -31,3 +31,5 @@ from attune.settings import DATABASES  # noqa: E402
 TEMPLATE = "attune_template"
 DATABASES["default"]["TEST"] = {"TEMPLATE": TEMPLATE}
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+# A pool keeps connections, and its threads: no test ends with either.
+del DATABASES["default"]["OPTIONS"]["pool"]

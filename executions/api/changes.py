@@ -1,32 +1,36 @@
-"""Making and changing executions on behalf of an API client."""
+"""Making and changing executions on behalf of an API client, inside the caller's transaction."""
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from django.contrib.auth.models import User
-from django.db import transaction
-from rest_framework.exceptions import APIException, NotFound, ValidationError
+from rest_framework.exceptions import NotFound, ValidationError
 
-from executions import visibility
+from executions import schemas, visibility
+from executions.api.errors import TransitionNotAllowed, VersionConflict
 from executions.models import Execution
-from executions.status import allowed_from
-
-
-class Conflict(APIException):
-    status_code = 409
-    default_code = "conflict"
+from executions.status import allowed_from, cancel_step
 
 
 def create(
     user: User, *, action_ref: str, config: Any = None, parent: int | None = None
 ) -> Execution:
-    """Request a run; raises ValidationError where action or parent is unknown or invisible."""
+    """Request a run.
+
+    Raises ValidationError where action or parent is unknown or invisible (the same answer), or
+    `config` is not what the action takes.
+    """
     action = visibility.visible_actions(user).filter(ref=action_ref).first()
     if action is None:
         raise ValidationError({"action_ref": [f'No action has the ref "{action_ref}".']})
     if parent is not None and not visibility.visible_executions(user).filter(pk=parent).exists():
         raise ValidationError({"parent": [f"No execution has the id {parent}."]})
+    if action.param_schema is not None:
+        wrong = schemas.problems(action.param_schema, {} if config is None else config)
+        if wrong:
+            raise ValidationError({"config": wrong})
     execution = Execution.objects.create(
         action=action, action_ref=action.ref, config=config, parent_id=parent, executor=user
     )
@@ -34,22 +38,50 @@ def create(
     return execution
 
 
-@transaction.atomic
 def change(user: User, pk: int, changes: dict[str, Any], *, version: int | None) -> Execution:
-    """Set status, result or both; raises NotFound, or Conflict and says what stands now."""
+    """Set status, result or both.
+
+    Raises NotFound, VersionConflict, or TransitionNotAllowed: what is over stays as it is.
+    """
+    execution = _locked(user, pk, version)
+    allowed = allowed_from(execution.status)
+    if execution.is_terminal:
+        # Said again, as after an answer that got lost, it is no change and no mistake.
+        if any(_text(value) != _text(getattr(execution, name)) for name, value in changes.items()):
+            raise TransitionNotAllowed(execution.status, allowed)
+        return execution
+    if changes.get("status", execution.status) not in (execution.status, *allowed):
+        raise TransitionNotAllowed(execution.status, allowed)
+    return _saved(execution, changes)
+
+
+def cancel(user: User, pk: int, *, version: int | None = None) -> Execution:
+    """Ask for an end; nothing to do where somebody has already. Raises like `change`."""
+    execution = _locked(user, pk, version)
+    step = cancel_step(execution.status)
+    if step is None:
+        raise TransitionNotAllowed(execution.status, ())
+    return _saved(execution, {"status": step})
+
+
+def _locked(user: User, pk: int, version: int | None) -> Execution:
     visible = visibility.visible_executions(user)
     execution = visible.select_for_update(of=("self",)).filter(pk=pk).first()
     if execution is None:
         raise NotFound
     if version is not None and version != execution.version:
-        raise Conflict(f"The version is {execution.version}, not {version}; fetch it anew.")
-    wanted = changes.get("status", execution.status)
-    allowed = allowed_from(execution.status)
-    if wanted != execution.status and wanted not in allowed:
-        follow = f"only {', '.join(allowed)} may follow" if allowed else "that is final"
-        raise Conflict(f'The status is "{execution.status}"; {follow}.')
+        raise VersionConflict(execution.version, version)
+    return execution
+
+
+def _saved(execution: Execution, changes: dict[str, Any]) -> Execution:
     for name, value in changes.items():
         setattr(execution, name, value)
-    execution.save(update_fields=sorted(changes))
+    execution.save(update_fields=sorted(changes))  # the database drops what changes nothing
     execution.refresh_from_db()
     return execution
+
+
+def _text(value: Any) -> str:
+    """Return JSON to compare: in Python, 1 equals true."""
+    return json.dumps(value, sort_keys=True)

@@ -62,7 +62,11 @@ class StoredJSONField(serializers.JSONField):
 
     def to_internal_value(self, data: Any) -> Any:
         value = super().to_internal_value(data)
-        if _UNSTORABLE.search(json.dumps(value, ensure_ascii=False)):
+        try:
+            text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+        except (ValueError, RecursionError) as exc:  # 1e400 is infinite in Python
+            raise serializers.ValidationError("Cannot be stored: a number too large.") from exc
+        if _UNSTORABLE.search(text):
             raise serializers.ValidationError("Cannot be stored: NUL or half a surrogate pair.")
         return value
 
@@ -75,6 +79,12 @@ class NewExecutionSerializer(StrictSerializer):
     parent = serializers.IntegerField(  # type: ignore[assignment]  # a field, not an attribute
         required=False, allow_null=True, min_value=1
     )
+
+
+class CancelSerializer(StrictSerializer):
+    """What a client may send to cancel an execution; `version` makes it conditional."""
+
+    version = serializers.IntegerField(required=False, min_value=1)
 
 
 class ExecutionChangeSerializer(StrictSerializer):

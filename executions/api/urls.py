@@ -4,7 +4,8 @@ from django.urls import include, path, re_path
 from rest_framework.routers import SimpleRouter
 from rest_framework_simplejwt.views import TokenObtainPairView, TokenRefreshView
 
-from executions.api.views import ActionViewSet, ExecutionViewSet, PackViewSet
+from executions.api.openapi import DocsView, SchemaView
+from executions.api.views import ActionViewSet, ExecutionViewSet, PackViewSet, Unknown
 
 router = SimpleRouter()
 router.trailing_slash = "/?"
@@ -15,5 +16,8 @@ router.register("actions", ActionViewSet, basename="action")
 urlpatterns = [
     re_path(r"^auth/token/?$", TokenObtainPairView.as_view(), name="token"),
     re_path(r"^auth/token/refresh/?$", TokenRefreshView.as_view(), name="token-refresh"),
+    re_path(r"^schema/?$", SchemaView.as_view(), name="schema"),
+    re_path(r"^docs/?$", DocsView.as_view(), name="docs"),
     path("", include(router.urls)),
+    re_path(r"", Unknown.as_view()),
 ]

@@ -1,37 +1,106 @@
 from __future__ import annotations
 
-from typing import Any
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, ClassVar
 
+from django.db import connection
 from django.db.models import QuerySet
+from drf_spectacular.utils import extend_schema_view
 from rest_framework import mixins, status, viewsets
+from rest_framework.decorators import action
+from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.utils.urls import replace_query_param
+from rest_framework.views import APIView
 
-from executions import visibility
-from executions.api import changes
+from executions import eventlog, parameters, visibility
+from executions.api import changes, listing, operations, stats
+from executions.api.bounds import bounded
+from executions.api.pagination import page_size
+from executions.api.parsers import Json
 from executions.api.serializers import (
     ActionSerializer,
+    CancelSerializer,
     ExecutionChangeSerializer,
     ExecutionSerializer,
     NewExecutionSerializer,
     PackSerializer,
 )
+from executions.filters import Filter, log_where
 from executions.models import Action, Execution, Pack
+from executions.positions import MAX_BIGINT
+
+CURSOR_HEADER = "X-Attune-Cursor"
+HISTORY_BYTES = 1024 * 1024  # about, of one page; at least one event
 
 
+# Comments and not docstrings, where OpenAPI would show them.
+
+
+class StrictParameters(APIView):
+    # Refuses query parameters that a request does not know, instead of leaving them out.
+
+    known: ClassVar[Mapping[str, frozenset[str]]] = {}  # by action
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        self.query = dict(request.query_params.lists())
+        parameters.check_names(self.query, self.known.get(getattr(self, "action", ""), ()))
+
+
+@extend_schema_view(
+    list=operations.EXECUTIONS,
+    retrieve=operations.EXECUTION,
+    create=operations.CREATE,
+    partial_update=operations.CHANGE,
+    cancel=operations.CANCEL,
+    events=operations.EVENTS,
+    stats=operations.STATS,
+)
 class ExecutionViewSet(
-    mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[Execution]
+    StrictParameters,
+    mixins.ListModelMixin,
+    mixins.RetrieveModelMixin,
+    viewsets.GenericViewSet[Execution],
 ):
     serializer_class = ExecutionSerializer
+    parser_classes = [Json]
     lookup_value_regex = "[1-9][0-9]{0,18}"
+    ordering = "-id"
+    known = {
+        "list": listing.PARAMETERS,
+        "stats": frozenset({*parameters.FILTERS, "minutes"}),
+        "events": frozenset({"after", "page_size"}),
+    }
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        if request.method == "GET":
+            # Before the rows: what changes in between is told twice by a stream from here,
+            # and not left out.
+            with connection.cursor() as cursor:
+                self.headers[CURSOR_HEADER] = str(eventlog.state_now(cursor).position)
 
     def get_queryset(self) -> QuerySet[Execution]:
         return visibility.visible_executions(visibility.signed_in(self.request.user))
 
+    def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        asked = listing.parse(self.query)
+        self.ordering = asked.ordering
+        with bounded():
+            rows = listing.select(replace(asked, filter=self._hidden(asked.filter)))
+            page = self.paginate_queryset(rows)
+            return self.get_paginated_response(self.get_serializer(page, many=True).data)
+
     def create(self, request: Request) -> Response:
         new = NewExecutionSerializer(data=request.data)
         new.is_valid(raise_exception=True)
-        execution = changes.create(visibility.signed_in(request.user), **new.validated_data)
+        with bounded():
+            user = visibility.signed_in(request.user)
+            execution = changes.create(user, **new.validated_data)
         return Response(self.get_serializer(execution).data, status=status.HTTP_201_CREATED)
 
     def partial_update(self, request: Request, pk: str) -> Response:
@@ -39,21 +108,95 @@ class ExecutionViewSet(
         change.is_valid(raise_exception=True)
         fields: dict[str, Any] = dict(change.validated_data)
         version = fields.pop("version", None)
-        execution = changes.change(
-            visibility.signed_in(request.user), int(pk), fields, version=version
-        )
+        with bounded():
+            user = visibility.signed_in(request.user)
+            execution = changes.change(user, int(pk), fields, version=version)
         return Response(self.get_serializer(execution).data)
 
+    @action(detail=True, methods=["post"])
+    def cancel(self, request: Request, pk: str) -> Response:
+        asked = CancelSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        with bounded():
+            user = visibility.signed_in(request.user)
+            execution = changes.cancel(user, int(pk), **asked.validated_data)
+        return Response(self.get_serializer(execution).data)
 
-class PackViewSet(mixins.ListModelMixin, viewsets.GenericViewSet[Pack]):
+    @action(detail=True)
+    def events(self, request: Request, pk: str) -> Response:
+        after = parameters.integer("after", self.query, low=0, high=MAX_BIGINT, default=0)
+        limit = page_size(self.query)
+        with bounded():
+            execution = self.get_object()
+            where = log_where(self._hidden(Filter(executions=frozenset({execution.pk}))))
+            with connection.cursor() as cursor:
+                page = eventlog.history(
+                    cursor,
+                    after=after,
+                    limit=limit,
+                    max_bytes=HISTORY_BYTES,
+                    condition=where.condition,
+                    values=where.values,
+                )
+        is_cut = bool(page.events) and page.upto == page.events[-1].seq
+        url = request.build_absolute_uri()
+        return Response(
+            {
+                "next": replace_query_param(url, "after", str(page.upto)) if is_cut else None,
+                "previous": None,
+                "results": [json.loads(event.body) for event in page.events],
+            }
+        )
+
+    @action(detail=False)
+    def stats(self, request: Request) -> Response:
+        minutes = parameters.integer(
+            "minutes", self.query, low=1, high=stats.MAX_MINUTES, default=60
+        )
+        with bounded():
+            filter = self._hidden(parameters.parse_filter(self.query))
+            return Response(stats.collect(filter, minutes=minutes))
+
+    def _hidden(self, filter: Filter) -> Filter:
+        """Return the filter with what may not be seen; an invisible root is an unknown one."""
+        hidden = visibility.hidden_packs(visibility.signed_in(self.request.user))
+        if not visibility.all_visible(filter.roots, visibility.refs_of(filter.roots), hidden):
+            raise NotFound("root: no such execution")
+        return filter.hiding(hidden)
+
+
+@extend_schema_view(list=operations.PACKS)
+class PackViewSet(StrictParameters, mixins.ListModelMixin, viewsets.GenericViewSet[Pack]):
     serializer_class = PackSerializer
+    ordering = "ref"
+    known = {"list": frozenset({"ref", *listing.PAGING})}
 
     def get_queryset(self) -> QuerySet[Pack]:
-        return visibility.visible_packs(visibility.signed_in(self.request.user))
+        packs = visibility.visible_packs(visibility.signed_in(self.request.user))
+        refs = parameters.packs("ref", self.query)
+        return packs.filter(ref__in=refs) if refs else packs
 
 
-class ActionViewSet(mixins.ListModelMixin, viewsets.GenericViewSet[Action]):
+@extend_schema_view(list=operations.ACTIONS)
+class ActionViewSet(StrictParameters, mixins.ListModelMixin, viewsets.GenericViewSet[Action]):
     serializer_class = ActionSerializer
+    ordering = "ref"
+    known = {"list": frozenset({"ref", "pack", *listing.PAGING})}
 
     def get_queryset(self) -> QuerySet[Action]:
-        return visibility.visible_actions(visibility.signed_in(self.request.user))
+        actions = visibility.visible_actions(visibility.signed_in(self.request.user))
+        refs = parameters.texts("ref", self.query)
+        packs = parameters.packs("pack", self.query)
+        actions = actions.filter(ref__in=refs) if refs else actions
+        return actions.filter(pack__ref__in=packs) if packs else actions
+
+
+class Unknown(APIView):
+    """Whatever else is below /api/v1: 404 in the words of the API."""
+
+    authentication_classes = ()
+    permission_classes = ()
+    schema = None
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        raise NotFound

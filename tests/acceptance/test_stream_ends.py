@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 import httpx
 import psutil
@@ -14,7 +19,7 @@ import pytest
 from psycopg.types.json import Jsonb
 
 from tests.rows import Connection, add_execution
-from tests.servers import SERVERS, Stack, wait_for
+from tests.servers import PROJECT, SERVERS, Stack, wait_for
 from tests.sse_client import open_stream
 
 MIB = 1024 * 1024
@@ -61,15 +66,54 @@ def test_it_frees_clients_that_never_read_and_serves_the_others(server: Stack) -
             clients.enter_context(never_reads(server, token))
         wait_for(lambda: server.metric("attune_streams") == 11, "all streams to be open")
         before = web.memory_info().rss
-        change_a_lot(conn, execution, 24)
-        conn.execute("UPDATE attune.execution SET status = 'failed' WHERE id = %s", [execution])
-        seen = healthy.until(execution, "failed")
+        with ThreadPoolExecutor() as threads:
+            reading = threads.submit(healthy.until, execution, "failed")
+            change_a_lot(conn, execution, 24)
+            conn.execute("UPDATE attune.execution SET status = 'failed' WHERE id = %s", [execution])
+            seen = reading.result()
         grown = web.memory_info().rss - before
         wait_for(lambda: server.metric("attune_streams") == 1, "the others to be freed")
     versions = [event["version"] for event in seen if event["op"] == "UPDATE"]
     assert versions == list(range(2, 24 * 17 + 3))
     # Ten times 24 MiB were not read. What may grow: ring, pages being read, buffers of 128 KiB.
     assert grown < 40 * MIB, f"{grown / MIB:.0f} MiB"
+
+
+@pytest.mark.parametrize("name", sorted(SERVERS))
+def test_it_bounds_what_all_slow_clients_hold_together(own_stack: Stack, name: str) -> None:
+    own_stack.processes["web"].stop()
+    own_stack.start_web(server=name, ATTUNE_SLOW_CLIENT_SECONDS="300", ATTUNE_UNSENT_BYTES=str(MIB))
+    own_stack.wait_ready()
+    token, count = own_stack.token(), 30
+    with own_stack.sql() as conn, ExitStack() as clients, ThreadPoolExecutor() as threads:
+        execution = add_execution(conn)
+        healthy = clients.enter_context(open_stream(own_stack.stream_url, token))
+        for _ in range(count):
+            clients.enter_context(never_reads(own_stack, token))
+        wait_for(lambda: own_stack.metric("attune_streams") == count + 1, "all to be open")
+        reading = threads.submit(healthy.until, execution, "failed")
+        change_a_lot(conn, execution, 16)  # more than the kernel holds
+        conn.execute("UPDATE attune.execution SET status = 'failed' WHERE id = %s", [execution])
+        assert reading.result()
+        # Each of them holds more than 64 KiB.
+        wait_for(lambda: own_stack.metric("attune_streams") <= 1 + 16, "some to be cut")
+        assert own_stack.metric("attune_streams") > 1
+
+
+def test_it_frees_clients_that_vanish_without_a_word(own_stack: Stack, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.vanishing", own_stack.database_url, str(tmp_path)],
+        env=own_stack.env,
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+    )
+    if "no network namespace to be had" in done.stderr and not os.environ.get("CI"):
+        pytest.skip("a network to pull the plug of takes root, or user namespaces")
+    assert done.returncode == 0, done.stderr
+    seconds = json.loads(done.stdout)
+    assert set(seconds) == set(SERVERS)
+    assert max(seconds.values()) < 30, seconds
 
 
 def test_it_tells_a_slow_client_and_lets_it_resume(server: Stack) -> None:

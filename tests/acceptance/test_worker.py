@@ -79,10 +79,15 @@ def test_it_leaves_a_backend_that_no_longer_answers(workers: Stack) -> None:
     worker = workers.start_worker(ATTUNE_ROUND_TRIP_SECONDS="0.3", ATTUNE_WORKER_TICK_SECONDS="0")
     wait_for(lambda: "action=listen" in worker.output, "the worker to listen")
     with workers.sql() as conn:
-        backend = one(
-            conn,
-            "SELECT pid FROM pg_stat_activity"
-            " WHERE application_name = 'attune worker' AND datname = current_database()",
+        # Between two statements: stopped inside of the sequencer, it would hold its lock.
+        backend = wait_for(
+            lambda: one(
+                conn,
+                "SELECT max(pid) FROM pg_stat_activity WHERE application_name = 'attune worker'"
+                " AND datname = current_database() AND state = 'idle'"
+                " AND position('sequence_v1' in query) > 0",
+            ),
+            "the worker to wait",
         )
         os.kill(backend, signal.SIGSTOP)
         try:

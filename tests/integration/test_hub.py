@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
@@ -10,11 +11,13 @@ from typing import Any
 
 import pytest
 from django.conf import settings
+from prometheus_client import REGISTRY
 
 from attune.local.redis import EmbeddedRedis
 from executions.eventlog import Event
 from executions.filters import Filter
 from executions.positions import Position
+from streaming import health
 from streaming.hub import Hub
 from streaming.layer import Layer, group
 from streaming.messages import Batch, encode
@@ -234,6 +237,35 @@ async def test_it_knows_where_history_begins(conn: Connection, database: str) ->
         assert (await hub.state(cursor="earliest")).floor_seq == 5
 
 
+class Open:
+    """An open stream, as far as a hub that breaks has to do with it."""
+
+    hanging_since, unsent, woken = math.inf, 0, False
+
+    def tick(self, now: float) -> None: ...
+    def cut(self) -> None: ...
+    def wake(self) -> None:
+        self.woken = True
+
+
+async def test_it_is_not_ready_and_sends_all_away_once_a_task_has_ended(
+    conn: Connection, database: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def breaks() -> None:
+        raise RuntimeError("broken")
+
+    async with running_hub(database) as hub:
+        stream = Open()
+        hub.streams.add(stream)
+        assert (await health.report(hub)).hub == "ok"
+        hub.run_beside(breaks(), name="breaking")
+        await until(lambda: stream.woken)
+        assert hub.closing
+        report = await health.report(hub)
+        assert not report.ready and "restart this process" in report.hub
+    assert "action=hub.breaking state=ended" in caplog.text
+
+
 async def test_it_skips_what_would_not_fit_into_memory(conn: Connection, database: str) -> None:
     async with running_hub(database, ring_events=5) as hub:
         subscriber = subscribe(hub, Filter(), 0)
@@ -252,3 +284,27 @@ async def test_it_forgets_feeds_that_nobody_reads(conn: Connection, database: st
             subscriber.close()
         assert len(hub._feeds) == 0
         assert (hub._feeds._naming, hub._feeds._broad) == ({}, set())
+
+
+async def test_it_reads_once_what_a_crowd_comes_back_for(conn: Connection, database: str) -> None:
+    """A process that has just started has nothing in memory; its clients all come at once."""
+    execution = add_events(conn, 40)
+    other = add_execution(conn)
+    sequence(conn)
+    async with running_hub(database) as hub:
+        pages = count_of("attune_log_reads_total")
+        filters = [Filter(), Filter(executions=frozenset({execution})), Filter()] * 20
+        crowd = [subscribe(hub, filter, 5) for filter in filters]
+        crowd.append(subscribe(hub, Filter(executions=frozenset({other})), 7))
+        seen = await asyncio.gather(*(collect(subscriber, 41) for subscriber in crowd))
+        assert seen[0] == list(range(6, 42))
+        assert seen[1] == list(range(6, 41))
+        assert seen[-1] == [41]
+        assert all(seen[n] == seen[n % 3] for n in range(60))
+        assert count_of("attune_log_reads_total") - pages <= 2
+        for subscriber in crowd:
+            subscriber.close()
+
+
+def count_of(name: str) -> float:
+    return REGISTRY.get_sample_value(name) or 0.0

@@ -49,7 +49,8 @@ def state(conn: Connection) -> tuple[int, int]:
 
 def prune(database: str, keep: Keep, *, batch: int = 3, dry_run: bool = False) -> Pruned:
     with psycopg.connect(database, autocommit=True) as conn:
-        assert pruning.claim(conn)
+        # The server lets go of the claim of a closed connection a moment later.
+        wait_for(lambda: pruning.claim(conn), "the claim")
         return pruning.prune(conn, keep, batch=batch, dry_run=dry_run)
 
 

@@ -133,7 +133,8 @@ def test_it_names_what_is_wrong_with_a_new_execution(
 ) -> None:
     answer = post(api, "/api/v1/executions", **body)
     assert answer.status_code == 400
-    assert named in answer.json()
+    assert answer.json()["code"] == "invalid"
+    assert named in answer.json()["errors"]
     assert not Execution.objects.exists()
 
 
@@ -148,8 +149,8 @@ def test_it_changes_status_and_result(api: Client, action: Action) -> None:
 def test_it_refuses_an_unknown_status_and_lists_the_valid_ones(api: Client, action: Action) -> None:
     answer = patch(api, execution_of(action), status="nonsense")
     assert answer.status_code == 400
-    assert "nonsense" in answer.json()["status"][0]
-    assert "requested, scheduling" in answer.json()["status"][0]
+    assert "nonsense" in answer.json()["errors"]["status"][0]
+    assert "requested, scheduling" in answer.json()["errors"]["status"][0]
 
 
 @pytest.mark.parametrize("body", [{}, {"nonsense": 1}, {"status": None}, {"version": 1}])

@@ -28,6 +28,19 @@ def test_it_bounds_the_ring_by_number_and_bytes() -> None:
     assert (len(ring), ring.bytes, ring.floor) == (0, 0, 7)
 
 
+def test_it_takes_older_events_as_far_as_there_is_room() -> None:
+    ring = Ring(max_events=4, max_bytes=1000)
+    ring.start(5)
+    ring.append(frame(6))
+    ring.prepend([frame(4), frame(5)], since=3)
+    assert ([f.event.seq for f in ring], ring.bytes, ring.floor) == ([4, 5, 6], 30, 3)
+    ring.prepend([frame(2), frame(3)], since=1)
+    assert ([f.event.seq for f in ring], ring.floor) == ([3, 4, 5, 6], 2)
+    small = Ring(max_events=4, max_bytes=25)
+    small.prepend([frame(1), frame(2), frame(3)], since=0)
+    assert ([f.event.seq for f in small], small.bytes, small.floor) == ([2, 3], 20, 1)
+
+
 def test_it_forgets_in_the_feed_what_the_ring_forgets() -> None:
     ring = Ring(max_events=3, max_bytes=1000)
     feed = Feed(Filter(), ring, since=0)

@@ -6,10 +6,10 @@ from hypothesis import strategies as st
 
 from executions.eventlog import Event
 from executions.filters import Filter
+from executions.parameters import ParameterError
 from executions.positions import MAX_BIGINT
 from executions.status import STATUSES
 from streaming import filters
-from streaming.filters import FilterError
 
 
 def event(
@@ -67,15 +67,15 @@ def test_it_takes_values_repeated_or_with_commas() -> None:
 def test_it_refuses_a_wrong_value_and_names_the_parameter(
     name: str, value: str | list[str]
 ) -> None:
-    with pytest.raises(FilterError, match=name):
+    with pytest.raises(ParameterError, match=name):
         parse(**{name: value})
 
 
 def test_it_lists_what_would_be_valid() -> None:
-    with pytest.raises(FilterError) as caught:
+    with pytest.raises(ParameterError) as caught:
         parse(status="nonsense")
     assert all(status in str(caught.value) for status in STATUSES)
-    with pytest.raises(FilterError, match="execution_id"):
+    with pytest.raises(ParameterError, match="execution_id"):
         parse(nonsense="1")
 
 
@@ -132,6 +132,6 @@ def test_it_is_equal_and_hashes_alike_for_the_same_question() -> None:
 def test_it_answers_any_query_with_a_filter_or_a_clear_error(query: dict[str, list[str]]) -> None:
     try:
         filters.parse(query)
-    except FilterError as exc:
+    except ParameterError as exc:
         assert str(exc)
         assert len(str(exc)) < 1000

@@ -16,11 +16,12 @@ PUBLIC = {
     "executions.visibility",
 }
 PUBLIC |= {"executions.models", "executions.filters", "executions.positions"}
-PUBLIC |= {"executions.snapshots"}
+PUBLIC |= {"executions.snapshots", "executions.parameters", "executions.errors"}
 PURE = {
     "executions/status.py",
     "executions/eventlog.py",
     "executions/filters.py",
+    "executions/parameters.py",
     "executions/positions.py",
     "executions/pruning.py",
     "executions/snapshots.py",

@@ -26,6 +26,7 @@ from attune.local.paths import PROJECT_DIR, LocalPaths, local_paths
 from attune.local.processes import spawn, stop
 from attune.local.stack import LocalStack
 
+APPLICATION = "attune.asgi:application"
 READY_SECONDS = 30.0
 STOP_SECONDS = 10.0
 
@@ -129,11 +130,11 @@ def _start_children(stack: LocalStack, host: str, port: int) -> dict[str, subpro
     hosts = ",".join({*settings.ALLOWED_HOSTS, host})
     env = {**os.environ, **stack.urls, "ATTUNE_ALLOWED_HOSTS": hosts}
     manage = [sys.executable, str(PROJECT_DIR / "manage.py")]
-    daphne = [sys.executable, "-m", "daphne", "-v", "0", "--no-server-name"]
+    uvicorn = [sys.executable, "-m", "uvicorn", "--log-level", "warning", "--lifespan", "off"]
     return {
         "worker": spawn([*manage, "runworker"], env=env),
         "web server": spawn(
-            [*daphne, "-b", host, "-p", str(port), "attune.asgi:application"],
+            [*uvicorn, "--no-server-header", "--host", host, "--port", str(port), APPLICATION],
             env={**env, "PYTHONPATH": str(PROJECT_DIR)},
         ),
     }

@@ -1,0 +1,1 @@
+"""Programs of their own, each run by its peer; they import nothing of attune."""

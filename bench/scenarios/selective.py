@@ -1,0 +1,92 @@
+"""5,000 clients, each watching its own execution: those that do not match must cost nothing.
+
+Every change goes to exactly one client, with 100 clients as with 5,000. What the streams cost
+while nothing happens (heartbeats, looks at the clock) is measured first and taken off: it is
+held against its own target, in `idle`.
+"""
+
+from __future__ import annotations
+
+import statistics
+from dataclasses import dataclass
+
+from bench.measure import Run, session
+from bench.ours import Attune
+from bench.outcome import Outcome, Table
+from bench.plan import Bench
+
+RATE = 500.0  # changes/s
+FEW = 100
+NOTES = [
+    "A change goes to exactly one client in both cases. The last column is the web process's CPU"
+    " less what the same streams take while nothing changes, by the number of changes.",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """CPU in µs a change; `idle_share` of a core."""
+
+    run: Run
+    raw_us: float
+    own_us: float
+    idle_share: float
+
+
+def run(bench: Bench, attune: Attune) -> Outcome:
+    costs = {streams: _measure(bench, attune, streams) for streams in (FEW, bench.plan.many)}
+    middle = {n: statistics.median(cost.own_us for cost in found) for n, found in costs.items()}
+    all_costs = [cost for found in costs.values() for cost in found]
+    outcome = Outcome(
+        f"Selective: each client watches its own execution, {RATE:g} changes/s",
+        Table(("server", "clients", "lost", "p99 ms", "CPU a change", "idle", "CPU less idle")),
+        {
+            "selective.ratio": middle[bench.plan.many] / middle[FEW],
+            "selective.lost": float(
+                sum(cost.run.lost + cost.run.twice + cost.run.ended for cost in all_costs)
+            ),
+        },
+        NOTES,
+        [cost.run for cost in all_costs],
+    )
+    for streams, found in costs.items():
+        outcome.table.rows.append(_row(attune.name, streams, found, middle[streams]))
+    return outcome
+
+
+def _measure(bench: Bench, attune: Attune, streams: int) -> list[Cost]:
+    watched = attune.executions[:streams]
+    requests = [attune.request(f"?execution_id={execution}") for execution in watched]
+    with session(attune, streams, requests=requests) as open_streams:
+        _, idle_cpu = open_streams.watch(bench.plan.seconds)
+        attune.change_only(watched)
+        try:
+            runs = [
+                open_streams.run(rate=RATE, seconds=bench.plan.seconds, each=1.0)
+                for _ in range(bench.plan.runs)
+            ]
+        finally:
+            attune.change_only(attune.executions)
+    costs = [_cost(run, idle_share=idle_cpu / bench.plan.seconds) for run in runs]
+    for cost in costs:
+        bench.say(
+            f"selective {attune.name} ×{streams}: {cost.raw_us:.0f} µs, {cost.own_us:.0f} own"
+        )
+    return costs
+
+
+def _cost(run: Run, *, idle_share: float) -> Cost:
+    own = run.server_cpu - idle_share * run.seconds
+    return Cost(run, run.server_cpu / run.changes * 1e6, own / run.changes * 1e6, idle_share)
+
+
+def _row(name: str, streams: int, found: list[Cost], own_us: float) -> tuple[str, ...]:
+    return (
+        name,
+        f"{streams:,}",
+        f"{sum(cost.run.lost for cost in found):,}",
+        f"{statistics.median(cost.run.p99_ms for cost in found):.1f}",
+        f"{statistics.median(cost.raw_us for cost in found):.0f} µs",
+        f"{statistics.median(cost.idle_share for cost in found):.1%} of a core",
+        f"{own_us:.0f} µs",
+    )
