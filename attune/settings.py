@@ -164,7 +164,7 @@ SIMPLE_JWT = {
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["rest_framework_simplejwt.authentication.JWTAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
-    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_RENDERER_CLASSES": ["executions.api.jsontext.Renderer"],
     "DEFAULT_PAGINATION_CLASS": "executions.api.pagination.Pages",
     "DEFAULT_PARSER_CLASSES": [
         "executions.api.parsers.Json",
