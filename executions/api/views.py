@@ -48,7 +48,8 @@ class StrictParameters(APIView):
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
         self.query = dict(request.query_params.lists())
-        parameters.check_names(self.query, self.known.get(getattr(self, "action", ""), ()))
+        if action := getattr(self, "action", None):  # else the method is refused
+            parameters.check_names(self.query, self.known.get(action, ()))
 
 
 @extend_schema_view(
