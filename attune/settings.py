@@ -190,6 +190,17 @@ SPECTACULAR_SETTINGS = {
     ],
 }
 
+# --- manage.py watch, which is a client ---------------------------------------------------
+WATCH = {
+    "url": env.text("ATTUNE_URL", "http://127.0.0.1:8080"),
+    "token": env.text("ATTUNE_TOKEN"),
+    "username": env.text("ATTUNE_USERNAME"),
+    "password": env.text("ATTUNE_PASSWORD"),
+}
+if IS_LOCAL and not WATCH["username"]:
+    # Whom `manage.py up` makes on its own database.
+    WATCH |= {"username": "demo", "password": "demo"}
+
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,

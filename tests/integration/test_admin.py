@@ -13,9 +13,10 @@ from django.test.utils import CaptureQueriesContext
 from django.utils.html import escape
 from guardian.shortcuts import assign_perm
 
-from executions.admin.formatting import badge, duration, indented, run_time
+from executions.admin.formatting import badge, indented, run_time
 from executions.admin.listing import MAX_LISTED_ROWS
 from executions.admin.related import MAX_CHILDREN, MAX_EVENTS
+from executions.durations import duration
 from executions.models import Action, Execution, ExecutionEvent, Pack
 from executions.status import STATUSES
 
