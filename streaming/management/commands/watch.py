@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 from argparse import ArgumentTypeError
+from io import TextIOWrapper
 from typing import Any
 
 from django.conf import settings
@@ -65,6 +66,8 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         asked = frozenset(options["id"]) or frozenset(filter(None, [options["root"]]))
         query = _query(options)
+        if isinstance(sys.stdout, TextIOWrapper):
+            sys.stdout.reconfigure(errors="replace")  # what this terminal cannot show
         board = Board(until_end=query.until_terminal, statuses=frozenset(_statuses(options)))
         try:
             asyncio.run(_main(query, board, options))
