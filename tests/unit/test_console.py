@@ -58,7 +58,7 @@ def test_it_draws_each_row_below_its_parent() -> None:
     guides = [line.split("#")[0][:-2] for line in lines[:5]]
     assert guides == ["", "", "├── ", "│   └── ", "└── "]
     assert shown("\n".join(lines)) == ["9", "1", "2", "4", "3"]
-    assert lines[1].endswith("running    1 m 12 s  ") and lines[-1] == "live  5 running"
+    assert lines[1].endswith("running     1 m 12 s") and lines[-1] == "live  5 running"
 
 
 def test_it_counts_no_time_that_it_does_not_know_of() -> None:
