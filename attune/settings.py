@@ -7,6 +7,7 @@ machine; else they are production's, and what production needs is asked for.
 from __future__ import annotations
 
 import hashlib
+import os
 from datetime import timedelta
 from typing import Any
 
@@ -189,6 +190,10 @@ SPECTACULAR_SETTINGS = {
         "executions.api.openapi.add_errors",
     ],
 }
+
+# --- manage.py track ----------------------------------------------------------------------
+TRACK_FOLDER = _local.data / "track"  # what could not be recorded yet
+OUTER_TZ = os.environ.get("TZ")  # which Django sets for itself, and a tracked command shall not see
 
 # --- manage.py watch, which is a client ---------------------------------------------------
 WATCH = {
