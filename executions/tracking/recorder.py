@@ -16,16 +16,17 @@ from executions.tracking.record import Record
 POLL_SECONDS = 1.0  # how soon a cancellation is seen
 RETRY_SECONDS = (0.2, 5.0)  # first and longest wait before connecting again
 
-# The id is taken first, so that an INSERT whose answer was lost can be made again.
+# The id is taken first, so that an INSERT whose answer was lost can be made again. Where action
+# or parent is deleted in just that moment, it fails, and finds none the next time.
 _NEXT_ID = "SELECT nextval(pg_get_serial_sequence('attune.execution', 'id'))"
 _INSERT = """
     INSERT INTO attune.execution (id, action, action_ref, config, parent, created)
     VALUES (
         %(id)s,
-        (SELECT a.id FROM attune.action a WHERE a.ref = %(action_ref)s FOR KEY SHARE),
+        (SELECT a.id FROM attune.action a WHERE a.ref = %(action_ref)s),
         %(action_ref)s,
         %(config)s,
-        (SELECT e.id FROM attune.execution e WHERE e.id = %(parent)s FOR KEY SHARE),
+        (SELECT e.id FROM attune.execution e WHERE e.id = %(parent)s),
         %(created)s)
     ON CONFLICT (id) DO NOTHING
 """
