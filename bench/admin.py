@@ -7,6 +7,7 @@ import re
 import statistics
 import sys
 import time
+from contextlib import closing
 
 import httpx
 
@@ -49,7 +50,7 @@ def main() -> int:
         fill(stack, options.executions)
         today = time.strftime("%Y-%m-%dT00:00:00Z", time.gmtime())
         print(f"{options.executions:,} executions\n\n| page | p50 | max |\n|---|--:|--:|")
-        with signed_in(stack, "root") as client:
+        with closing(signed_in(stack, "root")) as client:
             for name, path in PATHS.items():
                 p50, most = measure(client, path.format(today=today))
                 print(f"| {name} | {p50:.1f} ms | {most:.1f} ms |", flush=True)
