@@ -94,10 +94,14 @@ INSTALLED_APPS = [
     # Before channels: both have a command `runworker`, and the first app listed wins.
     "streaming",
     "executions",
+    "accounts",
     "attune",
     "channels",
     "guardian",
     "rest_framework",
+    "rest_framework_simplejwt.token_blacklist",
+    "knox",
+    "corsheaders",
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "django.contrib.admin",
@@ -160,9 +164,20 @@ SIMPLE_JWT = {
     or hashlib.sha256(b"attune.jwt:" + SECRET_KEY.encode()).hexdigest(),
     "AUTH_HEADER_TYPES": ("Bearer",),
     "USER_ID_FIELD": "pk",
+    # A token of another application that shares the key is none of ours.
+    "ISSUER": "attune",
+    "AUDIENCE": "attune",
+    "CHECK_REVOKE_TOKEN": True,  # a new password ends all that was given for the old one
+    "ROTATE_REFRESH_TOKENS": True,
+    "BLACKLIST_AFTER_ROTATION": True,
 }
+REST_KNOX = {"TOKEN_PREFIX": "attune_", "AUTH_HEADER_PREFIX": "Bearer"}
 REST_FRAMEWORK = {
-    "DEFAULT_AUTHENTICATION_CLASSES": ["rest_framework_simplejwt.authentication.JWTAuthentication"],
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "accounts.authentication.AccessTokens",
+        "accounts.authentication.MachineTokens",
+        "accounts.authentication.Sessions",
+    ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PAGINATION_CLASS": "executions.api.pagination.Pages",

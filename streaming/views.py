@@ -17,6 +17,8 @@ from django.views.decorators.http import require_GET
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from rest_framework.exceptions import AuthenticationFailed, NotAuthenticated, ValidationError
 
+from accounts import tickets
+from accounts.presented import present
 from executions import errors
 from executions.errors import Code
 from executions.filters import Filter
@@ -86,7 +88,10 @@ async def _open(request: HttpRequest) -> HttpResponseBase:
     beginning = await begin(hub, asked, filter, start)
     connection = request.scope[SCOPE_KEY]  # type: ignore[attr-defined]  # an ASGIRequest
     stream = Stream(hub, streaming.accesses, asked, beginning, viewer, connection)
-    return StreamResponse(stream, headers=STREAM_HEADERS)
+    response = StreamResponse(stream, headers=STREAM_HEADERS)
+    if "ticket" in request.GET:
+        tickets.exchange(request, response, viewer.credential)
+    return response
 
 
 def _try_again(detail: str) -> JsonResponse:
@@ -101,14 +106,14 @@ async def _admit(request: HttpRequest, admissions: Admissions) -> tuple[StreamRe
     """Check credential, parameters and visibility, in this order; raises Refused."""
     asked, wrong = StreamRequest(Filter()), None
     try:
-        asked = filters.parse(dict(request.GET.lists()))
+        query = {name: values for name, values in request.GET.lists() if name != "ticket"}
+        asked = filters.parse(query)
     except ParameterError as exc:
         wrong = ValidationError({exc.name: exc.reason})
     named = asked.filter.executions | asked.filter.roots
     try:
-        token = auth.token_of(request)
-        admission = await admissions.look_up(token.user, named)
-        viewer = auth.viewer(token, admission)
+        admission = await admissions.look_up(present(request), named)
+        viewer = auth.viewer(admission)
     except (AuthenticationFailed, NotAuthenticated) as exc:
         challenge = {"WWW-Authenticate": auth.CHALLENGE}
         raise Refused(401, errors.body_of(exc), challenge) from exc
