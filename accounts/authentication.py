@@ -9,13 +9,12 @@ from knox.models import AuthToken
 from rest_framework.authentication import BaseAuthentication, SessionAuthentication
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
-from rest_framework_simplejwt.authentication import JWTAuthentication
 
 from accounts import credentials, presented
 from accounts.origins import is_same_origin
 
 
-class AccessTokens(JWTAuthentication):
+class AccessTokens(presented.Bearer):
     """A JWT of `POST auth/token`."""
 
     def authenticate(self, request: Request) -> Any:
