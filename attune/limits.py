@@ -27,6 +27,9 @@ class Limits:
     unsent_bytes: int
     access_check_seconds: float
     shutdown_seconds: float
+    streams_per_user: int
+    streams_per_address: int
+    stream_lease_seconds: float
     snapshot_executions: int
     snapshot_bytes: int
     watched_executions: int
@@ -67,6 +70,12 @@ def from_env() -> Limits:
         access_check_seconds=env.number("ATTUNE_ACCESS_CHECK_SECONDS", default=2, low=0.05, high=4),
         # Below the 10 s after which `docker stop` kills.
         shutdown_seconds=env.number("ATTUNE_SHUTDOWN_SECONDS", default=5, low=0, high=60),
+        # 0: no limit.
+        streams_per_user=env.integer("ATTUNE_STREAMS_PER_USER", default=2000, low=0, high=10**6),
+        streams_per_address=env.integer(
+            "ATTUNE_STREAMS_PER_ADDRESS", default=5000, low=0, high=10**6
+        ),
+        stream_lease_seconds=env.number("ATTUNE_STREAM_LEASE_SECONDS", default=15, low=1, high=300),
         snapshot_executions=env.integer(
             "ATTUNE_SNAPSHOT_EXECUTIONS", default=1000, low=1, high=100_000
         ),

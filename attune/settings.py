@@ -72,15 +72,20 @@ SECURE_HSTS_PRELOAD = HTTPS
 SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^metrics$"]
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 # Only behind a proxy that sets or strips this header itself: anyone else could forge it.
-if env.boolean("ATTUNE_TRUST_PROXY", default=False):
+TRUST_PROXY = env.boolean("ATTUNE_TRUST_PROXY", default=False)
+if TRUST_PROXY:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 
 # --- the channel layer --------------------------------------------------------------------
+REDIS_URLS = env.redis_urls("REDIS_URL", default=_urls["REDIS_URL"] if IS_LOCAL else "")
+# What else is kept in Redis, in the first of them; not shared with an installation whose key
+# is another one.
+REDIS_PREFIX = f"attune:{hashlib.sha256(b'attune.redis:' + SECRET_KEY.encode()).hexdigest()[:8]}:"
 CHANNEL_LAYERS = {
     "default": {
         "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
         "CONFIG": {
-            "hosts": env.redis_urls("REDIS_URL", default=_urls["REDIS_URL"] if IS_LOCAL else ""),
+            "hosts": REDIS_URLS,
             # Signed and encrypted: whoever can write to Redis can delay an event, but neither
             # forge nor read one.
             "symmetric_encryption_keys": [f"attune.layer:{SECRET_KEY}"],

@@ -23,6 +23,8 @@ from django.urls import set_script_prefix
 from streaming.connection import SCOPE_KEY, open_connection
 from streaming.stream import Stream
 
+HELD_KEY = "attune.held"  # an ExitStack: what ends with the request, however that ends
+
 Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
 GetResponse = Callable[[HttpRequest], Awaitable[HttpResponse]]
@@ -48,10 +50,9 @@ class StreamHandler(ASGIHandler):
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         connection = open_connection(send)
-        try:
-            await self.handle({**scope, SCOPE_KEY: connection}, receive, connection.send)
-        finally:
-            connection.close()
+        with contextlib.closing(connection), contextlib.ExitStack() as held:
+            more = {SCOPE_KEY: connection, HELD_KEY: held}
+            await self.handle({**scope, **more}, receive, connection.send)
 
     async def handle(self, scope: Any, receive: Receive, send: Send) -> None:
         set_script_prefix(get_script_prefix(scope))
