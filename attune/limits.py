@@ -30,6 +30,9 @@ class Limits:
     streams_per_user: int
     streams_per_address: int
     stream_lease_seconds: float
+    login_failures: int
+    login_failures_per_address: int
+    login_window_seconds: float
     snapshot_executions: int
     snapshot_bytes: int
     watched_executions: int
@@ -76,6 +79,13 @@ def from_env() -> Limits:
             "ATTUNE_STREAMS_PER_ADDRESS", default=5000, low=0, high=10**6
         ),
         stream_lease_seconds=env.number("ATTUNE_STREAM_LEASE_SECONDS", default=15, low=1, high=300),
+        login_failures=env.integer("ATTUNE_LOGIN_FAILURES", default=10, low=1, high=10**6),
+        login_failures_per_address=env.integer(
+            "ATTUNE_LOGIN_FAILURES_PER_ADDRESS", default=100, low=1, high=10**6
+        ),
+        login_window_seconds=env.number(
+            "ATTUNE_LOGIN_WINDOW_SECONDS", default=300, low=1, high=86_400
+        ),
         snapshot_executions=env.integer(
             "ATTUNE_SNAPSHOT_EXECUTIONS", default=1000, low=1, high=100_000
         ),

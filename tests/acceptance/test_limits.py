@@ -1,4 +1,4 @@
-"""How much one user or address may have: streams, over all web processes."""
+"""How much one user or address may have: streams, and wrong passwords, over all processes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,16 @@ from attune.local.redis import EmbeddedRedis
 from tests.servers import Process, Stack, add_user, running_stack, wait_for
 from tests.sse_client import READ_SECONDS
 
-LIMITS = {"ATTUNE_STREAMS_PER_USER": "4", "ATTUNE_STREAM_LEASE_SECONDS": "1"}
+LIMITS = {
+    "ATTUNE_STREAMS_PER_USER": "4",
+    "ATTUNE_STREAM_LEASE_SECONDS": "1",
+    "ATTUNE_LOGIN_FAILURES": "5",
+    "ATTUNE_LOGIN_FAILURES_PER_ADDRESS": "15",
+}
+
+
+# A stack, its second web process, and where the streams of that one are.
+Two = tuple[Stack, Process, str]
 
 
 class Clients:
@@ -54,9 +63,7 @@ def redis(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[EmbeddedR
 
 
 @pytest.fixture
-def two(
-    database: str, redis: EmbeddedRedis, tmp_path: Path
-) -> Iterator[tuple[Stack, Process, str]]:
+def two(database: str, redis: EmbeddedRedis, tmp_path: Path) -> Iterator[Two]:
     """A stack with two web processes: the stack, the other process, and where its streams are."""
     with running_stack(database, tmp_path) as stack:
         stack.processes.pop("web").stop()
@@ -69,8 +76,8 @@ def two(
         yield stack, other, url
 
 
-def test_it_holds_the_limit_of_a_user_over_all_processes(two: tuple[Stack, Process, str]) -> None:
-    stack, _, other = two
+def test_it_holds_the_limit_of_a_user_over_all_processes(two: Two) -> None:
+    stack, process, other = two
     token = stack.token()
     add_user(stack.database_url, "bob")
     with ExitStack() as kept:
@@ -85,22 +92,17 @@ def test_it_holds_the_limit_of_a_user_over_all_processes(two: tuple[Stack, Proce
         clients = Clients(stack, kept)
         wait_for(lambda: clients.ask(other, token).status_code == 200, "slots to come back")
 
-
-def test_it_gives_back_what_a_crashed_process_held(two: tuple[Stack, Process, str]) -> None:
-    stack, process, other = two
-    token = stack.token()
-    with ExitStack() as kept:
-        clients = Clients(stack, kept)
-        assert clients.statuses([other] * 4, token) == [200] * 4
-        assert clients.ask(stack.stream_url, token).status_code == 429
+        # What a crashed process held comes back by itself.
+        add_user(stack.database_url, "carol")
+        carol = stack.token("carol")
+        assert clients.statuses([other] * 4, carol) == [200] * 4
+        assert clients.ask(stack.stream_url, carol).status_code == 429
         process.kill()
-        wait_for(lambda: clients.ask(stack.stream_url, token).status_code == 200, "the lease's end")
         del stack.processes["other"]
+        wait_for(lambda: clients.ask(stack.stream_url, carol).status_code == 200, "the lease's end")
 
 
-def test_it_goes_by_each_process_without_redis(
-    two: tuple[Stack, Process, str], redis: EmbeddedRedis
-) -> None:
+def test_it_goes_by_each_process_without_redis(two: Two, redis: EmbeddedRedis) -> None:
     stack, _, other = two
     token = stack.token()
     with ExitStack() as kept:
@@ -113,13 +115,8 @@ def test_it_goes_by_each_process_without_redis(
         add_user(stack.database_url, "carol")
         carol = stack.token("carol")
         # Once both have taken their lease again, it is one limit for both again.
-        wait_for(
-            lambda: (
-                "state=back" in stack.processes["other"].output
-                and "state=back" in stack.processes["web"].output
-            ),
-            "the leases",
-        )
+        log = stack.processes["web"]  # of both
+        wait_for(lambda: log.output.count("action=slots state=back") == 2, "the leases")
         assert clients.statuses([stack.stream_url, other] * 3, carol) == [200] * 4 + [429] * 2
 
 
@@ -142,3 +139,40 @@ def test_it_holds_the_limit_of_an_address(own_stack: Stack) -> None:
         assert [ask(n, address) for n, address in enumerate(same)] == [200] * 3 + [429] * 2
         assert ask(0, "2001:db8:1:2::1, 2001:db8:1:3::1") == 200
         assert ask(0, "no address") == 200
+
+
+def sign_in(url: str, username: str, password: str) -> httpx.Response:
+    body = {"username": username, "password": password}
+    return httpx.post(url.replace("executions/stream", "auth/token"), json=body)
+
+
+def test_it_slows_down_who_guesses_passwords(two: Two, redis: EmbeddedRedis) -> None:
+    stack, _, other = two
+    urls = [stack.stream_url, other]
+    for name in ("bob", "carol", "dave"):
+        add_user(stack.database_url, name, is_staff=True)
+    with ThreadPoolExecutor(8) as threads:
+        wrong = [threads.submit(sign_in, urls[n % 2], "bob", f"guess{n}") for n in range(12)]
+        statuses = sorted(answer.result().status_code for answer in wrong)
+    assert statuses == [401] * 5 + [429] * 7
+    refused = sign_in(other, "bob", "secret")
+    assert (refused.status_code, refused.json()["code"]) == (429, "throttled")
+    assert 0 < int(refused.headers["Retry-After"]) <= 300
+    # Others from this address still get in, and a right password forgives the wrong ones.
+    for _ in range(2):
+        assert [sign_in(other, "carol", "guess").status_code for _ in range(4)] == [401] * 4
+        assert sign_in(stack.stream_url, "carol", "secret").status_code == 200
+    # The admin's form asks the same backend.
+    with httpx.Client() as client:
+        page = client.get(f"{stack.url}/admin/login/")
+        form = {"username": "bob", "password": "secret"}
+        form["csrfmiddlewaretoken"] = page.text.partition('csrfmiddlewaretoken" value="')[2][:64]
+        answer = client.post(f"{stack.url}/admin/login/", data=form)
+    assert (answer.status_code, answer.headers["Retry-After"] > "0") == (429, True)
+    # Of 15 from one address, 13 are used up.
+    statuses = [sign_in(other, f"nobody{n}", "guess").status_code for n in range(3)]
+    assert statuses == [401, 401, 429]
+    redis.stop()
+    assert [sign_in(other, "dave", "guess").status_code for _ in range(6)] == [401] * 5 + [429]
+    assert sign_in(other, "bob", "secret").status_code == 200  # counted by Redis only
+    redis.start()
