@@ -71,6 +71,30 @@ SECURE_HSTS_PRELOAD = HTTPS
 # Probes come from inside, over plain HTTP.
 SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^metrics$"]
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
+# Requests are refused by attune/sizes.py already; this is for what Django adds itself.
+DATA_UPLOAD_MAX_MEMORY_SIZE = ATTUNE.body_bytes
+
+# Nothing inline, nothing from elsewhere: what gets into a page as markup runs no script.
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": ["'none'"],
+        "script-src": ["'self'"],
+        "style-src": ["'self'"],
+        "img-src": ["'self'", "data:"],  # Swagger UI's own icons
+        "font-src": ["'self'"],
+        "connect-src": ["'self'"],
+        "form-action": ["'self'"],
+        "frame-ancestors": ["'none'"],
+        "base-uri": ["'none'"],
+    }
+}
+# Tokens and tickets only: no cookie of ours goes with a request from another origin.
+CORS_ALLOWED_ORIGINS = env.origins("ATTUNE_CORS_ORIGINS")
+CORS_URLS_REGEX = r"^/api/v1/"
+CORS_ALLOW_HEADERS = ["accept", "authorization", "cache-control", "content-type", "last-event-id"]
+CORS_ALLOW_METHODS = ["GET", "PATCH", "POST"]
+CORS_EXPOSE_HEADERS = ["X-Attune-Cursor", "Retry-After"]
+
 # Only behind a proxy that sets or strips this header itself: anyone else could forge it.
 TRUST_PROXY = env.boolean("ATTUNE_TRUST_PROXY", default=False)
 if TRUST_PROXY:
@@ -107,6 +131,7 @@ INSTALLED_APPS = [
     "rest_framework_simplejwt.token_blacklist",
     "knox",
     "corsheaders",
+    "csp",
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "django.contrib.admin",
@@ -117,7 +142,9 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
 ]
 MIDDLEWARE = [
+    "corsheaders.middleware.CorsMiddleware",
     "django.middleware.security.SecurityMiddleware",
+    "csp.middleware.CSPMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",

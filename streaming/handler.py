@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 from io import BytesIO
 from typing import Any
 
+from corsheaders.middleware import CorsMiddleware
 from django.core.handlers.asgi import ASGIHandler, get_script_prefix
 from django.core.handlers.exception import convert_exception_to_response
 from django.http import HttpRequest, HttpResponse
@@ -72,13 +73,16 @@ class StreamHandler(ASGIHandler):
 def _checked(get_response: GetResponse) -> GetResponse:
     """Wrap it in those middlewares that only compute, and so need no thread."""
     security = SecurityMiddleware(lambda request: HttpResponse())
+    cors = CorsMiddleware(lambda request: HttpResponse())
     framing = XFrameOptionsMiddleware(lambda request: HttpResponse())
 
-    async def run(request: HttpRequest) -> HttpResponse:
+    async def run(request: HttpRequest) -> Any:
         request.get_host()  # refuses hosts that are not ours
-        response = security.process_request(request) or await get_response(request)
-        response = security.process_response(request, response)
-        return framing.process_response(request, response)
+        preflight = cors.check_preflight(request) or security.process_request(request)
+        response: Any = preflight or await get_response(request)
+        response = framing.process_response(request, security.process_response(request, response))
+        cors.add_response_headers(request, response)
+        return response
 
     return run
 
