@@ -89,6 +89,14 @@ def origins(name: str) -> list[str]:
     return found
 
 
+def choice(name: str, *, default: str, among: tuple[str, ...]) -> str:
+    """Return one of the words `among`."""
+    value = text(name, default)
+    if value not in among:
+        raise refuse(name, f"{value!r} is not known; use {' or '.join(among)}")
+    return value
+
+
 def database_url(name: str, *, default: str = "") -> dict[str, str]:
     """Return libpq's own reading of a PostgreSQL URL; an empty dict where none is set.
 

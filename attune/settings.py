@@ -11,6 +11,7 @@ from datetime import timedelta
 from typing import Any
 
 from attune import env, limits
+from attune.accesslog import without_traceback
 from attune.local.paths import local_paths
 
 # Django's own checks ask for 50; a shorter key is also too weak to sign tokens with.
@@ -45,6 +46,8 @@ DATABASES: dict[str, dict[str, Any]] = {
 }
 # A direct connection for LISTEN, where DATABASE_URL goes through a pooling bouncer.
 LISTEN_DATABASE = env.database_url("ATTUNE_LISTEN_DATABASE_URL")
+# Whether writers NOTIFY even while a worker polls; `migrate` tells the triggers.
+NOTIFY = env.choice("ATTUNE_NOTIFY", default="always", among=("always", "adaptive"))
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # --- secrets and hosts --------------------------------------------------------------------
@@ -241,8 +244,17 @@ SPECTACULAR_SETTINGS = {
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
+    "filters": {
+        "no_traceback": {
+            "()": "django.utils.log.CallbackFilter",
+            "callback": without_traceback,
+        }
+    },
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": "WARNING"},
-    "loggers": {"attune": {"level": env.text("ATTUNE_LOG_LEVEL", "INFO").upper()}},
+    "loggers": {
+        "attune": {"level": env.text("ATTUNE_LOG_LEVEL", "INFO").upper()},
+        "django.security.DisallowedHost": {"filters": ["no_traceback"]},
+    },
 }

@@ -13,7 +13,7 @@ from tests.rows import add_execution
 from tests.servers import Stack, wait_for
 
 # Requests that never end are a part of it, so they have to be cut soon.
-ENV = {"ATTUNE_REQUEST_SECONDS": "2", "ATTUNE_STREAMS_PER_USER": "100"}
+ENV = {"ATTUNE_REQUEST_SECONDS": "1", "ATTUNE_STREAMS_PER_USER": "100"}
 GROWTH_BYTES = 64 * 1024 * 1024
 MOST_FILES = 100
 HIDDEN = "hiddenpack"

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from tests.fuzz.cases import MARK, Case, Cases
 
 ANSWER_SECONDS = 15.0
-CLIENTS = 16
+CLIENTS = 64
 # What no answer may tell: where an error was, and what the server knows.
 _LEAKS = (b"Traceback", b"psycopg", b"django.", b"site-packages", b"SELECT ", MARK.encode())
 
