@@ -215,7 +215,7 @@ REST_FRAMEWORK = {
         "accounts.authentication.Sessions",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
-    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_RENDERER_CLASSES": ["executions.api.jsontext.Renderer"],
     "DEFAULT_PAGINATION_CLASS": "executions.api.pagination.Pages",
     "DEFAULT_PARSER_CLASSES": [
         "executions.api.parsers.Json",
