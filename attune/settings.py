@@ -7,6 +7,7 @@ machine; else they are production's, and what production needs is asked for.
 from __future__ import annotations
 
 import hashlib
+import os
 from datetime import timedelta
 from typing import Any
 
@@ -240,6 +241,21 @@ SPECTACULAR_SETTINGS = {
         "executions.api.openapi.add_errors",
     ],
 }
+
+# --- manage.py track ----------------------------------------------------------------------
+TRACK_FOLDER = _local.data / "track"  # what could not be recorded yet
+OUTER_TZ = os.environ.get("TZ")  # which Django sets for itself, and a tracked command shall not see
+
+# --- manage.py watch, which is a client ---------------------------------------------------
+WATCH = {
+    "url": env.text("ATTUNE_URL", "http://127.0.0.1:8080"),
+    "token": env.text("ATTUNE_TOKEN"),
+    "username": env.text("ATTUNE_USERNAME"),
+    "password": env.text("ATTUNE_PASSWORD"),
+}
+if IS_LOCAL and not WATCH["username"]:
+    # Whom `manage.py up` makes on its own database.
+    WATCH |= {"username": "demo", "password": "demo"}
 
 LOGGING = {
     "version": 1,
