@@ -21,7 +21,7 @@ MAX_AGE_SECONDS = 600  # the names carry no hash, so a new version has to get th
 def static_files(application: AsgiApplication) -> AsgiApplication:
     """Return an ASGI application that answers STATIC_URL from every app's `static` folder."""
     prefix = str(settings.STATIC_URL)
-    files = WhiteNoise(_not_found, max_age=MAX_AGE_SECONDS)
+    files = WhiteNoise(_not_found, max_age=MAX_AGE_SECONDS, add_headers_function=_add_headers)
     for storage in AppDirectoriesFinder().storages.values():
         files.add_files(storage.location, prefix=prefix)
     static = WsgiToAsgi(files)  # type: ignore[no-untyped-call]
@@ -31,6 +31,10 @@ def static_files(application: AsgiApplication) -> AsgiApplication:
         await (static if is_static else application)(scope, receive, send)
 
     return route
+
+
+def _add_headers(headers: Any, path: str, url: str) -> None:
+    headers["X-Content-Type-Options"] = "nosniff"
 
 
 def _not_found(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:

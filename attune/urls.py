@@ -12,6 +12,7 @@ handler500 = "executions.api.errors.server_error"
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index"), name="home"),
     path("", include("streaming.urls")),
-    path("api/v1/", include("executions.api.urls")),
+    path("api/v1/", include("accounts.urls")),
+    path("api/v1/", include("executions.api.urls")),  # and whatever else is below it
     path("admin/", admin.site.urls),
 ]

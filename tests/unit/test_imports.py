@@ -17,8 +17,10 @@ PUBLIC = {
 }
 PUBLIC |= {"executions.models", "executions.filters", "executions.positions"}
 PUBLIC |= {"executions.snapshots", "executions.parameters", "executions.errors"}
+PUBLIC |= {"executions.durations"}
 PURE = {
     "executions/status.py",
+    "executions/durations.py",
     "executions/eventlog.py",
     "executions/filters.py",
     "executions/parameters.py",
@@ -32,6 +34,9 @@ PURE = {
     "streaming/feeds.py",
     "streaming/watch.py",
     "streaming/frames.py",
+    "streaming/console/board.py",
+    "streaming/console/screen.py",
+    "streaming/console/lines.py",
 }
 
 
@@ -54,6 +59,15 @@ def modules(package: str) -> list[Path]:
 def test_it_keeps_executions_free_of_streaming() -> None:
     for path in modules("executions"):
         assert not {n for n in imports(path) if n.split(".")[0] == "streaming"}, path
+
+
+def test_it_keeps_accounts_apart_from_what_they_give_access_to() -> None:
+    for path in modules("accounts"):
+        assert not {n for n in imports(path) if n.split(".")[0] in ("executions", "streaming")}, (
+            path
+        )
+    for path in modules("executions"):
+        assert not {n for n in imports(path) if n.split(".")[0] == "accounts"}, path
 
 
 def test_it_lets_streaming_see_only_the_public_side_of_executions() -> None:
