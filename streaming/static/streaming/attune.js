@@ -61,6 +61,12 @@ const FIRST_HEARTBEAT_MS = 15_000; // until `connected` says
 const CHECK_MS = 500;
 const MOST_QUEUED = 1000; // events an iterator has not taken, before reading stops
 
+const TIMERS = {
+  now: () => Date.now(),
+  setTimeout: (callback, milliseconds) => setTimeout(callback, milliseconds),
+  clearTimeout: (timer) => clearTimeout(timer),
+};
+
 class Detail extends Event {
   constructor(type, detail) {
     super(type);
@@ -88,7 +94,7 @@ export class ExecutionStream extends EventTarget {
     this.#options = options;
     this.#progress = new Progress(options.cursor, { snapshot: options.snapshot });
     this.#backoff = new Backoff(options.random);
-    this.#timers = options.timers ?? { now: () => Date.now(), setTimeout, clearTimeout };
+    this.#timers = options.timers ?? TIMERS;
     this.heardAt = null;
     this.state = this.#newState("connecting");
     queueMicrotask(() => this.#start()); // so that listeners are there first
