@@ -9,9 +9,12 @@
  * last heard, and <html data-frozen> lets the style say so.
  */
 const TICK_MS = 1000;
+const MOST_AT_ONCE = 100; // texts; a thousand would be a long task on a slow machine
 
 export class Clock {
   #connection;
+  #texts = []; // those that this tick has still to write
+  #next = null;
 
   constructor(connection, { root = document } = {}) {
     this.#connection = connection;
@@ -29,9 +32,15 @@ export class Clock {
   tick() {
     const { isLive, state } = this.#connection;
     document.documentElement.toggleAttribute("data-frozen", !isLive && state.heardAt !== null);
-    if (document.hidden) return;
+    this.#texts = document.hidden ? [] : [...this.root.querySelectorAll("[data-ago], [data-since]")];
+    this.#write();
+  }
+
+  #write() {
     const { now } = this;
-    for (const element of this.root.querySelectorAll("[data-ago], [data-since]")) write(element, now);
+    for (const element of this.#texts.splice(0, MOST_AT_ONCE)) write(element, now);
+    clearTimeout(this.#next);
+    if (this.#texts.length > 0) this.#next = setTimeout(() => this.#write());
   }
 
   ago(element, iso) {
