@@ -75,6 +75,14 @@ def words(name: str, *, default: list[str]) -> list[str]:
     return [word.strip() for word in value.split(",") if word.strip()] if value else default
 
 
+def choice(name: str, *, default: str, among: tuple[str, ...]) -> str:
+    """Return one of the words `among`."""
+    value = text(name, default)
+    if value not in among:
+        raise refuse(name, f"{value!r} is not known; use {' or '.join(among)}")
+    return value
+
+
 def database_url(name: str, *, default: str = "") -> dict[str, str]:
     """Return libpq's own reading of a PostgreSQL URL; an empty dict where none is set.
 

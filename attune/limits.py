@@ -38,6 +38,7 @@ class Limits:
     batch_events: int
     message_bytes: int
     worker_tick_seconds: float
+    poll_events_per_second: float
     round_trip_seconds: float
 
 
@@ -92,5 +93,9 @@ def from_env() -> Limits:
         message_bytes=env.integer("ATTUNE_MESSAGE_BYTES", default=256 * KIB, low=KIB, high=4 * MIB),
         # 0 turns the tick off: then only a NOTIFY makes the worker look.
         worker_tick_seconds=env.number("ATTUNE_WORKER_TICK_SECONDS", default=1, low=0, high=60),
+        # Half of where NOTIFY makes writers wait for each other.
+        poll_events_per_second=env.number(
+            "ATTUNE_POLL_EVENTS_PER_SECOND", default=1000, low=1, high=1_000_000
+        ),
         round_trip_seconds=env.number("ATTUNE_ROUND_TRIP_SECONDS", default=5, low=0.1, high=300),
     )
