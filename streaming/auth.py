@@ -6,11 +6,6 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from asgiref.sync import sync_to_async
-from django.conf import settings
-from django.contrib.auth import get_user
-from django.contrib.sessions.backends.db import SessionStore
-from django.db import connections
 from django.http import HttpRequest
 from rest_framework.exceptions import AuthenticationFailed, NotAuthenticated
 from rest_framework_simplejwt.authentication import JWTAuthentication
@@ -66,28 +61,6 @@ def token_of(request: HttpRequest) -> AccessToken:
     if not (user.isascii() and user.isdigit() and int(user) <= MAX_BIGINT):
         raise AuthenticationFailed
     return AccessToken(int(user), datetime.fromtimestamp(token["exp"], UTC))
-
-
-async def session_of(request: HttpRequest) -> AccessToken:
-    """Return the session of a page of the same origin, as a token; raises NotAuthenticated."""
-    key = request.COOKIES.get(settings.SESSION_COOKIE_NAME)
-    if key is None or request.headers.get("Sec-Fetch-Site", "same-origin") != "same-origin":
-        raise NotAuthenticated
-    found = await sync_to_async(_session, thread_sensitive=False)(key)
-    if found is None:
-        raise NotAuthenticated
-    return found
-
-
-def _session(key: str) -> AccessToken | None:
-    try:
-        session = SessionStore(key)
-        request = HttpRequest()
-        request.session = session
-        user = get_user(request)
-        return AccessToken(user.pk, session.get_expiry_date()) if user.pk is not None else None
-    finally:
-        connections.close_all()
 
 
 def viewer(token: AccessToken, admission: Admission) -> Viewer:

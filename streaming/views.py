@@ -106,8 +106,7 @@ async def _admit(request: HttpRequest, admissions: Admissions) -> tuple[StreamRe
         wrong = ValidationError({exc.name: exc.reason})
     named = asked.filter.executions | asked.filter.roots
     try:
-        has_header = "Authorization" in request.headers
-        token = auth.token_of(request) if has_header else await auth.session_of(request)
+        token = auth.token_of(request)
         admission = await admissions.look_up(token.user, named)
         viewer = auth.viewer(token, admission)
     except (AuthenticationFailed, NotAuthenticated) as exc:
