@@ -8,6 +8,8 @@
  * While the connection is not live, nothing ticks: every text stays as of when the server was
  * last heard, and <html data-frozen> lets the style say so.
  */
+import { serverTime } from "./skew.js";
+
 const TICK_MS = 1000;
 const MOST_AT_ONCE = 100; // texts; a thousand would be a long task on a slow machine
 
@@ -23,10 +25,10 @@ export class Clock {
     connection.addEventListener("state", () => this.tick());
   }
 
-  /** The moment as of which the page is right, in milliseconds. */
+  /** The moment as of which the page is right, by the server's clock, in milliseconds. */
   get now() {
     const { isLive, state } = this.#connection;
-    return isLive || state.heardAt === null ? Date.now() : state.heardAt;
+    return serverTime(isLive || state.heardAt === null ? Date.now() : state.heardAt);
   }
 
   tick() {
