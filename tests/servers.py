@@ -77,6 +77,7 @@ class Stack:
     env: dict[str, str]
     web_port: int = 0
     processes: dict[str, Process] = field(default_factory=dict)
+    tokens: dict[tuple[int, str], str] = field(default_factory=dict)
 
     @property
     def url(self) -> str:
@@ -128,11 +129,14 @@ class Stack:
         return next(float(line.split()[1]) for line in lines if line.split()[0] == name)
 
     def token(self, username: str = "alice") -> str:
-        answer = httpx.post(
-            f"{self.url}/api/v1/auth/token", json={"username": username, "password": "secret"}
-        )
-        assert answer.status_code == 200, answer.text
-        return str(answer.json()["access"])
+        """Sign in, once with each web process: checking a password takes long on purpose."""
+        key = (self.processes["web"].pid, username)
+        if key not in self.tokens:
+            sign_in = {"username": username, "password": "secret"}
+            answer = httpx.post(f"{self.url}/api/v1/auth/token", json=sign_in)
+            assert answer.status_code == 200, answer.text
+            self.tokens[key] = str(answer.json()["access"])
+        return self.tokens[key]
 
     def stop(self) -> None:
         for process in reversed(self.processes.values()):
