@@ -9,7 +9,7 @@ from typing import Any
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.auth.models import User
-from django.db import OperationalError
+from django.db import OperationalError, transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
@@ -19,7 +19,6 @@ from executions import visibility
 from executions.admin.filters import parse_id
 from executions.admin.generics import ModelAdmin
 from executions.api import changes
-from executions.api.bounds import bounded
 from executions.api.errors import TransitionNotAllowed
 from executions.models import Execution
 from executions.status import cancel_step
@@ -69,8 +68,9 @@ def _cancel(
             told[LEFT] += 1
             continue
         try:
-            with bounded():
-                execution = changes.cancel(user, pk)
+            with transaction.atomic():
+                changes.cancel(user, pk)
+                execution = Execution.objects.defer("config", "result").get(pk=pk)
                 model_admin.log_change(request, execution, f"Cancel: {execution.status}.")
         except TransitionNotAllowed:
             told[ENDED] += 1

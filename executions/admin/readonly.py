@@ -22,7 +22,7 @@ M = TypeVar("M", bound=Model)
 class ReadOnlyAdmin(ModelAdmin[M]):
     """Of a model that has `action_ref`."""
 
-    actions: ClassVar[Any] = None
+    actions: Any = None
     list_per_page = 50
     paginator = BoundedPaginator
     show_facets = admin.ShowFacets.NEVER  # one COUNT over the whole table per choice

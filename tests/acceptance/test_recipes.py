@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -141,8 +142,9 @@ def test_it_watches(stack: Stack, env: dict[str, str], tmp_path: Path) -> None:
         execution = add_execution(conn, "reports.monthly", status="failed", result='{"pages": 1}')
         code = replaced(block("clients.md", "A terminal or a script"), PYTHON)
         one, tree, listed, lines = code.replace(" 12", f" {execution}").splitlines()
-        for command in (one, tree, lines):
-            assert shell(command, env, tmp_path).returncode == 1
+        with ThreadPoolExecutor() as threads:
+            ended = threads.map(lambda command: shell(command, env, tmp_path), (one, tree, lines))
+            assert [done.returncode for done in ended] == [1, 1, 1]
         assert '"pages":1' in (tmp_path / "events.jsonl").read_text()
         with running(["bash", "-c", f"exec {listed}"], env, tmp_path) as watch:
             assert any(f"#{execution} reports.monthly  is failed" in x for x in watch.stdout)

@@ -8,15 +8,18 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import psutil
 import psycopg
 import pytest
 
+from executions.management.commands.track import Command
 from tests.gate import Gate, gate_to
 from tests.rows import Connection, column, events, one, sequence, set_status
 from tests.servers import PROJECT, Stack, product_env, wait_for
@@ -110,22 +113,21 @@ def test_it_records_a_command_and_those_below_it(
     assert seen["ATTUNE_EXECUTION_ID"] == str(parent["id"])
 
 
-@pytest.mark.parametrize(
-    ("command", "code", "name"),
-    [
-        (["sh", "-c", "exit 7"], 7, None),
-        (["sh", "-c", "kill -KILL $$"], 137, "SIGKILL"),
-        (["/nowhere/to/be/found"], 127, None),
-        (["/etc/passwd"], 126, None),
-    ],
-)
-def test_it_keeps_the_exit_status(
-    conn: Connection, env: dict[str, str], command: list[str], code: int, name: str | None
-) -> None:
-    assert track(env, "--", *command).returncode == code
-    found = row(conn)
-    assert (found["status"], found["result"]["exit_code"]) == ("failed", code)
-    assert found["result"]["signal"] == name
+def test_it_keeps_the_exit_status(conn: Connection, env: dict[str, str]) -> None:
+    expected = {
+        ("sh", "-c", "exit 7"): (7, None),
+        ("sh", "-c", "kill -KILL $$"): (137, "SIGKILL"),
+        ("/nowhere/to/be/found",): (127, None),
+        ("/etc/passwd",): (126, None),
+    }
+    with ThreadPoolExecutor() as threads:
+        ended = list(threads.map(lambda command: track(env, "--", *command), expected))
+    assert [done.returncode for done in ended] == [code for code, _ in expected.values()]
+    found = conn.execute("SELECT config->'command', status, result FROM attune.execution")
+    for command, status, result in found.fetchall():
+        told = (result["exit_code"], result["signal"])
+        assert (status, told) == ("failed", expected.pop(tuple(command)))
+    assert expected == {}
 
 
 def test_it_keeps_the_end_of_the_output_as_postgresql_takes_it(
@@ -143,11 +145,20 @@ def test_it_keeps_the_end_of_the_output_as_postgresql_takes_it(
 
 @pytest.mark.parametrize(
     "arguments",
-    [[], ["--"], ["--action", "x", "--", "true"], ["--parent", "x", "--", "true"]],
+    [
+        [],
+        ["--"],
+        ["--action", "x", "--", "true"],
+        ["--parent", "x", "--", "true"],
+        ["--grace", "soon", "--", "true"],
+        ["--patience", "-1", "--", "true"],
+        ["--flush", "--", "true"],
+    ],
 )
-def test_it_refuses_what_it_cannot_do(env: dict[str, str], arguments: list[str]) -> None:
-    done = track(env, *arguments)
-    assert done.returncode == 2 and "Traceback" not in done.stderr
+def test_it_refuses_what_it_cannot_do(arguments: list[str], capsys: Any) -> None:
+    with pytest.raises(SystemExit) as refused:
+        Command().run_from_argv(["manage.py", "track", *arguments])
+    assert refused.value.code == 2 and capsys.readouterr().err
 
 
 # --- the command --------------------------------------------------------------------------
@@ -192,30 +203,33 @@ def test_it_sends_what_is_typed_only_once(conn: Connection, env: dict[str, str])
     assert row(conn)["result"]["exit_code"] == 5
 
 
-@pytest.mark.parametrize(
-    ("script", "code"),
-    [
-        ("sleep 60 & echo $!; wait", 128 + signal.SIGTERM),
-        ("trap '' TERM; echo $$; while :; do sleep 1; done", 128 + signal.SIGKILL),
-    ],
-)
-def test_it_is_stopped_when_it_is_cancelled(
-    stack: Stack, tmp_path: Path, script: str, code: int
-) -> None:
+def test_it_is_stopped_when_it_is_cancelled(stack: Stack, tmp_path: Path) -> None:
     env = product_env(stack.database_url) | {"ATTUNE_DATA_DIR": str(tmp_path)}
+    asked = ("--action", f"tests.cancel{uuid4().hex}", "--grace", "0.5", "--", "sh", "-c")
+    willing = "sleep 60 & echo $!; wait"
+    deaf = "trap '' TERM; echo $$; while :; do sleep 1; done"
+    with (
+        stack.sql() as conn,
+        tracking(env, *asked, willing) as one,
+        tracking(env, *asked, deaf) as other,
+    ):
+        for child, code in ((one, 128 + signal.SIGTERM), (other, 128 + signal.SIGKILL)):
+            assert child.stdout is not None
+            descendant = psutil.Process(int(child.stdout.readline()))
+            key = descendant.environ()["ATTUNE_EXECUTION_ID"]
+            assert cancel(stack, key)["status"] == "canceling"
+            assert child.wait(timeout=20) == code
+            assert column(conn, int(key), "status") == "cancelled"
+            assert column(conn, int(key), "result")["exit_code"] == code
+            wait_for(lambda d=descendant: not d.is_running(), "what it had started to end")
+
+
+def cancel(stack: Stack, key: str) -> dict[str, Any]:
+    """Cancel an execution as the page does."""
     headers = {"Authorization": f"Bearer {stack.token()}"}
-    action = f"tests.cancel{code}"
-    asked = ("--action", action, "--grace", "0.5", "--", "sh", "-c", script)
-    with stack.sql() as conn, tracking(env, *asked) as child:
-        assert child.stdout is not None
-        descendant = psutil.Process(int(child.stdout.readline()))
-        key = one(conn, "SELECT id FROM attune.execution WHERE action_ref = %s", action)
-        url = f"{stack.url}/api/v1/executions/{key}/cancel"
-        assert httpx.post(url, headers=headers).json()["status"] == "canceling"
-        assert child.wait(timeout=20) == code
-        assert column(conn, key, "status") == "cancelled"
-        assert column(conn, key, "result")["exit_code"] == code
-        wait_for(lambda: not descendant.is_running(), "what it had started to end")
+    url = f"{stack.url}/api/v1/executions/{key}/cancel"
+    answer: dict[str, Any] = httpx.post(url, headers=headers).raise_for_status().json()
+    return answer
 
 
 # --- without the database -----------------------------------------------------------------
@@ -271,13 +285,14 @@ def test_it_keeps_in_a_file_what_cannot_be_recorded(
 ) -> None:
     gate.stall()  # worse than away: connections hang
     away = env | {"DATABASE_URL": gate.url}
-    for patience, code in (("0.1", 3), ("60", 4)):
-        script = f"echo x; exit {code}"
-        with tracking(away, "--patience", patience, "--", "sh", "-c", script) as child:
-            assert child.stdout is not None and child.stdout.readline() == "x\n"
-            wait_for(waiting(child), "the command to end")
-            if patience == "60":
-                child.terminate()  # ends the wait, too
+    with (
+        tracking(away, "--patience", "0.1", "--", "sh", "-c", "exit 3") as short,
+        tracking(away, "--", "sh", "-c", "echo x; exit 4") as stopped,
+    ):
+        assert stopped.stdout is not None and stopped.stdout.readline() == "x\n"
+        wait_for(waiting(stopped), "the command to end")
+        stopped.terminate()  # ends the wait, too
+        for child, code in ((short, 3), (stopped, 4)):
             assert child.wait(timeout=20) == code
             assert child.stderr is not None and "kept in" in child.stderr.readlines()[-1]
     kept = list((tmp_path / "track").iterdir())
@@ -292,8 +307,7 @@ def test_it_keeps_in_a_file_what_cannot_be_recorded(
     assert codes == [("0",), ("3",), ("4",)]
     assert [path.name for path in (tmp_path / "track").iterdir()] == ["broken.json"]
     assert track(away, "--flush").returncode == 1
-    os.unlink(tmp_path / "track" / "broken.json")
-    assert track(away, "--flush").returncode == 0 and rows(conn) == 3
+    assert rows(conn) == 3
 
 
 def test_it_leaves_alone_what_somebody_else_has_ended(

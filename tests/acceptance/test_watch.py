@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
 import psycopg
 import pytest
 
@@ -46,9 +47,9 @@ def watching(stack: Stack, *arguments: object) -> Iterator[subprocess.Popen[str]
         child.communicate()
 
 
-def status_of(stack: Stack, settings: Any, *arguments: object) -> int:
+def status_of(stack: Stack, settings: Any, *arguments: object, **who: str) -> int:
     """Return the exit status of a watch that is over at once."""
-    settings.WATCH = settings.WATCH | {"url": stack.url, "token": stack.token()}
+    settings.WATCH = settings.WATCH | {"url": stack.url, "token": stack.token(), **who}
     with pytest.raises(SystemExit) as ended:
         Command().run_from_argv(["manage.py", "watch", *map(str, arguments)])
     assert isinstance(ended.value.code, int)
@@ -124,19 +125,21 @@ def test_it_refuses_what_it_cannot_do(
     assert written.out == "" and written.err
 
 
-def test_it_exits_with_2_for_usage_and_access(stack: Stack) -> None:
-    def refused(*arguments: str, **env: str) -> str:
-        done = subprocess.run(
-            [*COMMAND, *arguments], env=env_of(stack) | env, capture_output=True, text=True
-        )
-        assert done.returncode == 2 and "Traceback" not in done.stderr
-        assert done.stdout == ""
-        return done.stderr
+def test_it_refuses_whom_it_does_not_know(stack: Stack, settings: Any, capsys: Any) -> None:
+    for who, said in (
+        ({"token": "", "username": ""}, "who are you"),
+        ({"token": "rubbish"}, "oken"),
+        ({"token": "", "username": "alice", "password": "wrong"}, "'alice'"),
+    ):
+        assert status_of(stack, settings, 1, **who) == 2
+        written = capsys.readouterr()
+        assert written.out == "" and said in written.err
 
-    assert "is not an id" in refused("x")
-    assert "who are you" in refused("1", ATTUNE_TOKEN="")
-    assert "oken" in refused("1", ATTUNE_TOKEN="rubbish")
-    assert "ATTUNE_HTTPS" in refused("1", ATTUNE_HTTPS="perhaps")
+
+def test_it_refuses_wrong_settings_as_wrong_usage(stack: Stack) -> None:
+    env = env_of(stack) | {"ATTUNE_HTTPS": "perhaps"}
+    done = subprocess.run([*COMMAND, "1"], env=env, capture_output=True, text=True)
+    assert done.returncode == 2 and done.stderr.startswith("attune: ATTUNE_HTTPS: ")
 
 
 # --- lines --------------------------------------------------------------------------------
@@ -246,7 +249,8 @@ def test_it_survives_that_everything_is_restarted(tmp_path: Path) -> None:
     """PostgreSQL, Redis, worker and web server, under a watch with the demo user's credentials."""
     data, log, port = tmp_path / "data", tmp_path / "log", free_port()
     env = up_env(data, ATTUNE_URL=f"http://127.0.0.1:{port}")
-    with up(data, log, port):
+    quick = {"ATTUNE_RETRY_MILLISECONDS": "100"}
+    with up(data, log, port, **quick) as first:
         with database(data) as conn:
             execution = add_execution(conn)
         watch = subprocess.Popen(
@@ -258,9 +262,13 @@ def test_it_survives_that_everything_is_restarted(tmp_path: Path) -> None:
         )
         assert watch.stdout is not None and watch.stderr is not None
         told = [watch.stdout.readline()]
+        # Told to stop, it would ask for a few seconds before anybody comes back.
+        for process in psutil.Process(first.pid).children(recursive=True):
+            if "uvicorn" in process.cmdline():
+                process.kill()
     try:
         said = watch.stderr.readline()
-        with up(data, log, port), database(data) as conn:
+        with up(data, log, port, **quick), database(data) as conn:
             set_status(conn, execution, "running")
             told.append(watch.stdout.readline())
             set_status(conn, execution, "completed")

@@ -34,6 +34,7 @@ from executions.tracking.recorder import Recorder, Writer
 from executions.tracking.run import Run, Signals
 
 USAGE = 2
+MOST_SECONDS = 7 * 86_400.0
 PARENT = "ATTUNE_EXECUTION_ID"  # which the command, and a `track` below it, finds its own id in
 FIRST_SECONDS = 2.0  # that the command waits at the most for its id
 WAIT_SECONDS = 0.1  # how soon a signal ends the wait for the database
@@ -54,14 +55,14 @@ class Command(BaseCommand):
         )
         parser.add_argument(
             "--grace",
-            type=float,
+            type=_seconds,
             default=10.0,
             metavar="SECONDS",
             help="between SIGTERM and SIGKILL, when it is cancelled (default %(default)g)",
         )
         parser.add_argument(
             "--patience",
-            type=float,
+            type=_seconds,
             default=60.0,
             metavar="SECONDS",
             help="how long to wait for the database after the end (default %(default)g); then the"
@@ -73,7 +74,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         command = options["command"]
         command = command[1:] if command[:1] == ["--"] else command
-        if bool(command) == options["flush"]:
+        if bool(command) == bool(options["flush"]):
             raise CommandError("give either -- COMMAND or --flush", returncode=USAGE)
         if options["flush"]:
             sys.exit(0 if self._flush() else 1)
@@ -162,6 +163,18 @@ def _id(text: str) -> int | None:
     if not (text.isascii() and text.isdigit()) or len(text) > len(str(MAX_BIGINT)):
         return None
     return int(text) if 0 < int(text) <= MAX_BIGINT else None
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds <= MOST_SECONDS:  # also refuses nan
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a number of seconds up to {MOST_SECONDS:g}"
+        )
+    return seconds
 
 
 def _environment(execution: int | None) -> Mapping[str, str]:
