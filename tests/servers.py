@@ -98,6 +98,8 @@ class Stack:
         """Start daphne or uvicorn on `port`, or on one of its own, which every start changes."""
         with socket.socket() as listening:
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            # Inherited. uvicorn, which sets it on its own ports, takes this one for a Unix socket.
+            listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             listening.bind(("127.0.0.1", port))
             listening.listen(1024)
             self.web_port = listening.getsockname()[1]
