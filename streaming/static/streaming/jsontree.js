@@ -8,6 +8,7 @@
  * and long lists and texts come in pieces, so that megabytes are no burden.
  */
 import { announce } from "./announce.js";
+import { make } from "./dom.js";
 import { scalarText, sizeText } from "./json.js";
 
 const OPEN_DEPTH = 2;
@@ -117,13 +118,6 @@ function leaf(key, value, text) {
 
 function label(key) {
   return key === null ? [] : [make("span", typeof key === "number" ? "json-index" : "json-key", `${key}`), ": "];
-}
-
-function make(tag, name, ...children) {
-  const element = document.createElement(tag);
-  if (name) element.className = name;
-  element.append(...children);
-  return element;
 }
 
 /** Over plain HTTP from another machine there is no clipboard but the old way. */
