@@ -21,7 +21,7 @@ const connection = new Connection();
 const badge = new Badge(connection);
 const clock = new Clock(connection);
 const table = new Table({ body: element("rows"), template: element("row"), clock });
-const bar = new FilterBar(() => load());
+const bar = new FilterBar({ changed: () => load(), isLive: () => connection.isLive });
 const holding = new Holding(element("pause"), { apply, reload: () => load({ quietly: true }) });
 
 let list = null;

@@ -20,8 +20,8 @@ export class FilterBar {
   #typing = null;
   #counting = null;
 
-  /** `changed()` is called after the filters have. */
-  constructor(changed) {
+  /** `changed()` is called after the filters have; `isLive()`: whether it makes sense to ask. */
+  constructor({ changed, isLive }) {
     this.#changed = changed;
     this.counts = new Counts();
     for (const chip of this.#chips.querySelectorAll("[data-status]")) {
@@ -40,7 +40,7 @@ export class FilterBar {
       this.#set({});
       this.#chips.querySelector("[data-all]").focus();
     });
-    setInterval(() => document.hidden || this.count(), COUNT_MS);
+    setInterval(() => document.hidden || !isLive() || this.count(), COUNT_MS);
     this.#suggest();
     this.read();
   }

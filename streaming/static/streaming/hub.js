@@ -4,6 +4,7 @@
 import { passes, toQuery, union } from "./filters.js";
 import { isUpTo, parsePosition } from "./progress.js";
 
+const BY_ID = ["execution_id", "root"]; // 404 where one is gone, which must not end the others
 const MOST_KEPT = 1000; // recent events, for a tab that comes with a position from just now
 
 /**
@@ -56,10 +57,11 @@ export class Hub {
     return isWide && (isKept || cursor === null);
   }
 
-  #restart() {
+  #restart({ byId = true } = {}) {
     const cursor = this.#earliest();
     this.#stop();
     this.#filters = union([...this.#tabs.values()].map((tab) => tab.filters));
+    if (!byId) for (const name of BY_ID) delete this.#filters[name];
     this.#keptFrom = cursor;
     const stream = (this.#stream = this.#open(this.#filters, cursor));
     let batch = [];
@@ -80,8 +82,16 @@ export class Hub {
     });
     stream.addEventListener("state", ({ detail }) => {
       this.#keptFrom ??= stream.cursor;
-      this.#send({ state: detail });
+      if (detail.name === "refused" && detail.status === 404 && this.#isById) {
+        this.#restart({ byId: false });
+      } else {
+        this.#send({ state: detail });
+      }
     });
+  }
+
+  get #isById() {
+    return BY_ID.some((name) => name in this.#filters);
   }
 
   #stop() {

@@ -30,7 +30,8 @@ export class Progress {
 
   connected(frame, { resumed }) {
     this.#snapshotDue = this.#wantsSnapshot && !resumed;
-    this.move(frame);
+    // With a cursor and not resumed, a reset follows: until it is told, nothing is.
+    if (resumed || this.cursor === null) this.move(frame);
   }
 
   reset(frame) {
