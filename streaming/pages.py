@@ -39,3 +39,4 @@ class ExecutionPage(Page):
 
 class OverviewPage(Page):
     template_name = "streaming/overview.html"
+    extra_context = {"windows": ((15, "15 min"), (60, "1 h"), (360, "6 h"), (1440, "24 h"))}
