@@ -48,5 +48,5 @@ test("it puts the minutes of a day into few spans, the last one whole", () => {
 
 test("it writes numbers as far as they tell something", () => {
   assert.deepEqual([0, 3.44, 12.6, 1240].map(countText), ["0", "3.4", "13", "1,240"]);
-  assert.deepEqual([0, 0.004, 0.123, 1].map(shareText), ["0 %", "0.4 %", "12 %", "100 %"]);
+  assert.deepEqual([0, 0.004, 0.05, 0.123, 1].map(shareText), ["0 %", "0.4 %", "5 %", "12 %", "100 %"]);
 });

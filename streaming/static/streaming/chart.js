@@ -1,6 +1,6 @@
 // A small chart of counts over time, drawn by uPlot (vendor/uplot), in the page's colours.
 
-import { make } from "./dom.js";
+import { make, setText } from "./dom.js";
 
 const HEIGHT = 118;
 const AXIS_WIDTH = 34;
@@ -9,7 +9,8 @@ const AXIS_HEIGHT = 22;
 export class Chart {
   #element;
   #options;
-  #readout;
+  #caption = make("span", "");
+  #readout = make("span", "readout number"); // the value under the pointer
   #plot = null;
   #data = null;
 
@@ -17,9 +18,7 @@ export class Chart {
   constructor(element, options) {
     this.#element = element;
     this.#options = options;
-    this.#readout = make("p", "readout number");
-    this.#readout.setAttribute("aria-hidden", "true");
-    element.append(this.#readout);
+    element.append(make("p", "caption", this.#caption, this.#readout));
     element.setAttribute("role", "img");
     new ResizeObserver(() => this.#resize()).observe(element);
     const redraw = () => this.#rebuild();
@@ -27,9 +26,10 @@ export class Chart {
     new MutationObserver(redraw).observe(document.documentElement, { attributeFilter: ["data-theme"] });
   }
 
-  /** `at` in seconds; `label` says in words what is shown. */
-  show(at, values, label) {
+  /** `at` in seconds; `caption` says what is shown, `label` also the values, in words. */
+  show(at, values, { caption, label }) {
     this.#data = [at, values];
+    setText(this.#caption, caption);
     this.#element.setAttribute("aria-label", label);
     if (this.#plot) this.#plot.setData(this.#data);
     else this.#rebuild();
@@ -56,12 +56,15 @@ export class Chart {
       ...{ width: this.#element.clientWidth, height: HEIGHT, legend: { show: false } },
       padding: [8, 4, 0, 0],
       cursor: { y: false, points: { size: 6 }, drag: { setScale: false, x: false } },
-      scales: { y: { range: (_, low, high) => [0, Math.max(4, Math.ceil((high ?? 0) * 1.1))] } },
+      scales: {
+        x: { range: ({ data: [at] }, from, to) => [from, to + (at[1] - at[0] || 60)] }, // the last span, too
+        y: { range: (_, low, high) => [0, Math.max(4, Math.ceil((high ?? 0) * 1.1))] },
+      },
       hooks: { setCursor: [(plot) => this.#read(plot)] },
       series: [
         {},
         { stroke, width: bars ? 0 : 1.5, fill: faded(stroke, bars ? 0.75 : 0.14), points: { show: false },
-          paths: bars ? paths.bars({ size: [0.8, 14], align: 1 }) : paths.stepped({ align: 1 }) },
+          paths: bars ? paths.bars({ size: [0.7, 14], align: 1 }) : paths.stepped({ align: 1 }) },
       ],
       axes: [
         { ...axis, size: AXIS_HEIGHT, space: 60, grid: { show: false }, values: (_, all) => all.map(clockText) },

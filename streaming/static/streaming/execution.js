@@ -118,10 +118,9 @@ const drawTree = paced(() => {
   element("tree-count").textContent = below > 0 ? below.toLocaleString("en") : "";
   const isAll = left === 0 && !run.isTreeCut;
   element("tree-note").hidden = below > 0 && isAll;
-  element("tree-note").textContent =
-    below > 0
-      ? "There are more; open an execution of the tree to see what is below it."
-      : "None. Executions that name this one as their parent appear here by themselves.";
+  const more = "There are more; open an execution of the tree to see what is below it.";
+  const none = run.execution.finished ? "None." : "None yet: who names this one as parent appears here by itself.";
+  element("tree-note").textContent = below > 0 ? more : none;
 });
 
 function drawAll() {

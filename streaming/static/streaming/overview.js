@@ -3,8 +3,7 @@
 import * as api from "./api.js";
 import { Badge } from "./badge.js";
 import { Chart } from "./chart.js";
-import { durationText, exact } from "./clock.js";
-import { Clock } from "./clock.js";
+import { Clock, durationText, exact } from "./clock.js";
 import { Connection } from "./connection.js";
 import { make, setText } from "./dom.js";
 import { showStatus, STATUSES, TERMINAL } from "./status.js";
@@ -101,10 +100,13 @@ function showPercentiles(durations) {
 
 function showCharts({ at, open, created, failed, minutesEach }) {
   const each = minutesEach === 1 ? "each minute" : `each ${minutesEach} minutes`;
-  const peak = (values) => `at most ${countText(Math.max(0, ...values))}, now ${countText(values.at(-1) ?? 0)}`;
-  charts.open.show(at, open, `Open executions over time: ${peak(open)}`);
-  charts.rate.show(at, created, `Executions created ${each}: ${peak(created)}`);
-  charts.failures.show(at, failed, `Failures ${each}: ${peak(failed)}`);
+  const show = (name, values, caption) => {
+    const peak = `at most ${countText(Math.max(0, ...values))}, now ${countText(values.at(-1) ?? 0)}`;
+    charts[name].show(at, values, { caption, label: `${caption}: ${peak}` });
+  };
+  show("open", open, "Open: waiting and running");
+  show("rate", created, `Created ${each}`);
+  show("failures", failed, `Failed ${each}`);
 }
 
 function showStatuses(counts) {

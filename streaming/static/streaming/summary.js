@@ -56,5 +56,5 @@ export function countText(number) {
 export function shareText(share) {
   if (share === null) return "–";
   const percent = share * 100;
-  return `${percent.toFixed(percent > 0 && percent < 10 ? 1 : 0)} %`;
+  return `${countText(percent)} %`;
 }

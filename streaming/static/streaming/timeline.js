@@ -27,7 +27,7 @@ export class Timeline {
   show(run, now) {
     this.#phases = phasesOf(run.events, run.execution.created);
     const shown = this.#phases.slice(-MOST_STEPS);
-    this.#sync(this.#bar, shown.filter(({ isOver }) => !isOver), newSegment, fillSegment);
+    this.#sync(this.#bar, shown, newSegment, fillSegment);
     this.#sync(this.#steps, shown, newStep, fillStep);
     this.#explain(run, shown);
     this.tick(now);
@@ -66,8 +66,9 @@ function newSegment() {
 }
 
 function fillSegment(element, phase) {
-  const { status, from, to, marks } = phase;
+  const { status, from, to, marks, isOver } = phase;
   element.dataset.status = status;
+  element.classList.toggle("over", isOver); // has no length, but a colour
   if (to === null) return fillMarks(element, []);
   element.style.flexGrow = Math.max(1, to - from);
   return fillMarks(element, marks.slice(-MOST_MARKS).map((at) => (at - from) / Math.max(1, to - from)));
