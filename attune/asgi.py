@@ -1,16 +1,23 @@
-"""The ASGI entry point: static files, everything else to Django."""
+"""The ASGI entry point: what is refused or blotted out, static files, streams, then Django."""
 
 from __future__ import annotations
 
 import os
 
+from django.conf import settings
 from django.core.asgi import get_asgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "attune.settings")
 _django = get_asgi_application()
 
 # These need the apps to be loaded.
+from attune.accesslog import hide_secrets  # noqa: E402
+from attune.sizes import bounded_bodies, bounded_heads  # noqa: E402
+from attune.slowness import guard_servers  # noqa: E402
 from attune.static import static_files  # noqa: E402
 from streaming.asgi import with_streams  # noqa: E402
 
-application = static_files(with_streams(_django))
+_limits = settings.ATTUNE
+guard_servers(seconds=_limits.request_seconds, head_bytes=2 * _limits.header_bytes)
+_app = with_streams(bounded_bodies(_django, _limits))
+application = hide_secrets(bounded_heads(static_files(_app), _limits))

@@ -7,6 +7,7 @@ Every reader names the variable and says what it expects when the value is wrong
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -16,6 +17,8 @@ from psycopg.conninfo import conninfo_to_dict
 
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off"})
+# A scheme, a host and a port, in the form that browsers send; nothing that matches many.
+_ORIGIN = re.compile(r"https?://([a-z0-9.-]+|\[[0-9a-f:]+\])(:[0-9]{1,5})?")
 _REDIS_SCHEMES = frozenset({"redis", "rediss", "unix"})
 
 
@@ -73,6 +76,25 @@ def words(name: str, *, default: list[str]) -> list[str]:
     """Return a comma-separated list."""
     value = text(name)
     return [word.strip() for word in value.split(",") if word.strip()] if value else default
+
+
+def choice(name: str, *, default: str, among: tuple[str, ...]) -> str:
+    """Return one of the words `among`."""
+    value = text(name, default)
+    if value not in among:
+        raise refuse(name, f"{value!r} is not known; use {' or '.join(among)}")
+    return value
+
+
+def origins(name: str) -> list[str]:
+    """Return a comma-separated list of exact origins, such as https://app.example:8443."""
+    found = words(name, default=[])
+    for origin in found:
+        if not _ORIGIN.fullmatch(origin):
+            raise refuse(
+                name, f"{origin!r} is not an origin; use https://host or https://host:port"
+            )
+    return found
 
 
 def database_url(name: str, *, default: str = "") -> dict[str, str]:

@@ -27,6 +27,16 @@ class Limits:
     unsent_bytes: int
     access_check_seconds: float
     shutdown_seconds: float
+    streams_per_user: int
+    streams_per_address: int
+    stream_lease_seconds: float
+    body_bytes: int
+    header_bytes: int
+    url_bytes: int
+    request_seconds: float
+    login_failures: int
+    login_failures_per_address: int
+    login_window_seconds: float
     snapshot_executions: int
     snapshot_bytes: int
     watched_executions: int
@@ -38,6 +48,7 @@ class Limits:
     batch_events: int
     message_bytes: int
     worker_tick_seconds: float
+    poll_events_per_second: float
     round_trip_seconds: float
 
 
@@ -67,6 +78,23 @@ def from_env() -> Limits:
         access_check_seconds=env.number("ATTUNE_ACCESS_CHECK_SECONDS", default=2, low=0.05, high=4),
         # Below the 10 s after which `docker stop` kills.
         shutdown_seconds=env.number("ATTUNE_SHUTDOWN_SECONDS", default=5, low=0, high=60),
+        # 0: no limit.
+        streams_per_user=env.integer("ATTUNE_STREAMS_PER_USER", default=2000, low=0, high=10**6),
+        streams_per_address=env.integer(
+            "ATTUNE_STREAMS_PER_ADDRESS", default=5000, low=0, high=10**6
+        ),
+        stream_lease_seconds=env.number("ATTUNE_STREAM_LEASE_SECONDS", default=15, low=1, high=300),
+        body_bytes=env.integer("ATTUNE_BODY_BYTES", default=5 * MIB // 2, low=KIB, high=1024 * MIB),
+        header_bytes=env.integer("ATTUNE_HEADER_BYTES", default=32 * KIB, low=KIB, high=MIB),
+        url_bytes=env.integer("ATTUNE_URL_BYTES", default=16 * KIB, low=KIB, high=MIB),
+        request_seconds=env.number("ATTUNE_REQUEST_SECONDS", default=20, low=0.1, high=3600),
+        login_failures=env.integer("ATTUNE_LOGIN_FAILURES", default=10, low=1, high=10**6),
+        login_failures_per_address=env.integer(
+            "ATTUNE_LOGIN_FAILURES_PER_ADDRESS", default=100, low=1, high=10**6
+        ),
+        login_window_seconds=env.number(
+            "ATTUNE_LOGIN_WINDOW_SECONDS", default=300, low=1, high=86_400
+        ),
         snapshot_executions=env.integer(
             "ATTUNE_SNAPSHOT_EXECUTIONS", default=1000, low=1, high=100_000
         ),
@@ -92,5 +120,9 @@ def from_env() -> Limits:
         message_bytes=env.integer("ATTUNE_MESSAGE_BYTES", default=256 * KIB, low=KIB, high=4 * MIB),
         # 0 turns the tick off: then only a NOTIFY makes the worker look.
         worker_tick_seconds=env.number("ATTUNE_WORKER_TICK_SECONDS", default=1, low=0, high=60),
+        # Half of where NOTIFY makes writers wait for each other.
+        poll_events_per_second=env.number(
+            "ATTUNE_POLL_EVENTS_PER_SECOND", default=1000, low=1, high=1_000_000
+        ),
         round_trip_seconds=env.number("ATTUNE_ROUND_TRIP_SECONDS", default=5, low=0.1, high=300),
     )

@@ -45,6 +45,8 @@ DATABASES: dict[str, dict[str, Any]] = {
 }
 # A direct connection for LISTEN, where DATABASE_URL goes through a pooling bouncer.
 LISTEN_DATABASE = env.database_url("ATTUNE_LISTEN_DATABASE_URL")
+# Whether writers NOTIFY even while a worker polls; `migrate` tells the triggers.
+NOTIFY = env.choice("ATTUNE_NOTIFY", default="always", among=("always", "adaptive"))
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # --- secrets and hosts --------------------------------------------------------------------
@@ -71,16 +73,45 @@ SECURE_HSTS_PRELOAD = HTTPS
 # Probes come from inside, over plain HTTP.
 SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^metrics$"]
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
+# Requests are refused by attune/sizes.py already; this is for what Django adds itself.
+DATA_UPLOAD_MAX_MEMORY_SIZE = ATTUNE.body_bytes
+
+# Nothing inline, nothing from elsewhere: what gets into a page as markup runs no script.
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": ["'none'"],
+        "script-src": ["'self'"],
+        "style-src": ["'self'"],
+        "img-src": ["'self'", "data:"],  # Swagger UI's own icons
+        "font-src": ["'self'"],
+        "connect-src": ["'self'"],
+        "form-action": ["'self'"],
+        "frame-ancestors": ["'none'"],
+        "base-uri": ["'none'"],
+    }
+}
+# Tokens and tickets only: no cookie of ours goes with a request from another origin.
+CORS_ALLOWED_ORIGINS = env.origins("ATTUNE_CORS_ORIGINS")
+CORS_URLS_REGEX = r"^/api/v1/"
+CORS_ALLOW_HEADERS = ["accept", "authorization", "cache-control", "content-type", "last-event-id"]
+CORS_ALLOW_METHODS = ["GET", "PATCH", "POST"]
+CORS_EXPOSE_HEADERS = ["X-Attune-Cursor", "Retry-After"]
+
 # Only behind a proxy that sets or strips this header itself: anyone else could forge it.
-if env.boolean("ATTUNE_TRUST_PROXY", default=False):
+TRUST_PROXY = env.boolean("ATTUNE_TRUST_PROXY", default=False)
+if TRUST_PROXY:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 
 # --- the channel layer --------------------------------------------------------------------
+REDIS_URLS = env.redis_urls("REDIS_URL", default=_urls["REDIS_URL"] if IS_LOCAL else "")
+# What else is kept in Redis, in the first of them; not shared with an installation whose key
+# is another one.
+REDIS_PREFIX = f"attune:{hashlib.sha256(b'attune.redis:' + SECRET_KEY.encode()).hexdigest()[:8]}:"
 CHANNEL_LAYERS = {
     "default": {
         "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
         "CONFIG": {
-            "hosts": env.redis_urls("REDIS_URL", default=_urls["REDIS_URL"] if IS_LOCAL else ""),
+            "hosts": REDIS_URLS,
             # Signed and encrypted: whoever can write to Redis can delay an event, but neither
             # forge nor read one.
             "symmetric_encryption_keys": [f"attune.layer:{SECRET_KEY}"],
@@ -94,10 +125,15 @@ INSTALLED_APPS = [
     # Before channels: both have a command `runworker`, and the first app listed wins.
     "streaming",
     "executions",
+    "accounts",
     "attune",
     "channels",
     "guardian",
     "rest_framework",
+    "rest_framework_simplejwt.token_blacklist",
+    "knox",
+    "corsheaders",
+    "csp",
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "django.contrib.admin",
@@ -108,11 +144,14 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
 ]
 MIDDLEWARE = [
+    "corsheaders.middleware.CorsMiddleware",
     "django.middleware.security.SecurityMiddleware",
+    "csp.middleware.CSPMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "accounts.middleware.SignInThrottled",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
@@ -137,7 +176,7 @@ USE_TZ = True
 
 # --- who may come in ----------------------------------------------------------------------
 AUTHENTICATION_BACKENDS = [
-    "django.contrib.auth.backends.ModelBackend",
+    "accounts.backends.ThrottledBackend",
     "guardian.backends.ObjectPermissionBackend",
 ]
 LOGIN_URL = LOGOUT_REDIRECT_URL = "sign-in"
@@ -162,11 +201,19 @@ SIMPLE_JWT = {
     or hashlib.sha256(b"attune.jwt:" + SECRET_KEY.encode()).hexdigest(),
     "AUTH_HEADER_TYPES": ("Bearer",),
     "USER_ID_FIELD": "pk",
+    # A token of another application that shares the key is none of ours.
+    "ISSUER": "attune",
+    "AUDIENCE": "attune",
+    "CHECK_REVOKE_TOKEN": True,  # a new password ends all that was given for the old one
+    "ROTATE_REFRESH_TOKENS": True,
+    "BLACKLIST_AFTER_ROTATION": True,
 }
+REST_KNOX = {"TOKEN_PREFIX": "attune_", "AUTH_HEADER_PREFIX": "Bearer"}
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
-        "rest_framework_simplejwt.authentication.JWTAuthentication",
-        "rest_framework.authentication.SessionAuthentication",
+        "accounts.authentication.AccessTokens",
+        "accounts.authentication.MachineTokens",
+        "accounts.authentication.Sessions",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],

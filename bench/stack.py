@@ -41,6 +41,9 @@ def bench_stack(
             "ATTUNE_SECRET_KEY": secrets.token_urlsafe(64),
             "ATTUNE_ALLOWED_HOSTS": "127.0.0.1",
             "ATTUNE_HTTPS": "false",
+            # All of the load comes from one user and one address.
+            "ATTUNE_STREAMS_PER_USER": "0",
+            "ATTUNE_STREAMS_PER_ADDRESS": "0",
             **(env or {}),
         }
         url = postgres.url(DATABASE)

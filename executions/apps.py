@@ -35,6 +35,21 @@ def write_result_limit(sender: AppConfig, *, using: str = DEFAULT_DB_ALIAS, **_:
             )
 
 
+def write_notify_mode(sender: AppConfig, *, using: str = DEFAULT_DB_ALIAS, **_: Any) -> None:
+    """Hand ATTUNE_NOTIFY to the triggers."""
+    wanted = f"SELECT {str(settings.NOTIFY == 'adaptive').lower()}"
+    with connections[using].cursor() as cursor:
+        cursor.execute(
+            "SELECT prosrc FROM pg_proc WHERE oid = to_regprocedure('attune.notify_adaptive_v1()')"
+        )
+        row = cursor.fetchone()
+        if row is not None and row[0] != wanted:
+            cursor.execute(
+                "CREATE OR REPLACE FUNCTION attune.notify_adaptive_v1() RETURNS boolean"
+                f" LANGUAGE sql IMMUTABLE PARALLEL SAFE AS '{wanted}'"
+            )
+
+
 class ExecutionsConfig(AppConfig):
     name = "executions"
     verbose_name = "Executions"
@@ -42,3 +57,4 @@ class ExecutionsConfig(AppConfig):
     def ready(self) -> None:
         pre_migrate.connect(create_schema, sender=self)
         post_migrate.connect(write_result_limit, sender=self)
+        post_migrate.connect(write_notify_mode, sender=self)

@@ -2,7 +2,7 @@
 
 Plain psycopg on connections the caller owns, no Django: the worker and the web process both
 use it from asyncio, and requests with a cursor of theirs. The writing itself is one SQL
-function, `attune.sequence_v1`, so that it is one transaction whatever happens to the process
+function, `attune.sequence_v2`, so that it is one transaction whatever happens to the process
 that asked for it.
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
 
 import psycopg
 from psycopg import sql
@@ -83,7 +83,9 @@ class Sequenced:
         return self.last_seq - self.first_seq + 1
 
 
-_WORKER_LOCK = (0x617474, 1)  # ours among the advisory locks of the database: "att"
+# Ours among the advisory locks of the database, by "att": a worker is connected; writers may
+# leave out NOTIFY (see 0005_writer.sql); a worker polls.
+_WORKER_LOCK, _NOTIFY_LOCK, _POLL_LOCK = ((0x617474, number) for number in (1, 2, 3))
 
 # The inner query decides by lengths alone how far a page goes.
 _READ = sql.SQL("""
@@ -120,6 +122,32 @@ async def listen(conn: Connection) -> tuple[Position, str]:
     return Position(epoch, last_seq), previous_epoch
 
 
+async def await_notify(conn: Connection) -> Literal["self", "other"] | None:
+    """Make writers NOTIFY from here on; return which worker does, or None: keep polling.
+
+    After "self", look once more before waiting: those who sent nothing are through by now.
+    """
+    cursor = await conn.execute("SELECT attune.await_notify_v1()")
+    by: Literal["self", "other"] | None = _only(await cursor.fetchone())[0]
+    return by
+
+
+async def say_polling(conn: Connection) -> bool:
+    """Tell the other workers that this one polls; False where one of them already does."""
+    cursor = await conn.execute("SELECT pg_try_advisory_lock(%s, %s)", _POLL_LOCK)
+    return bool(_only(await cursor.fetchone())[0])
+
+
+async def say_no_longer_polling(conn: Connection) -> None:
+    """Take back `say_polling` where it said True."""
+    await conn.execute("SELECT pg_advisory_unlock(%s, %s)", _POLL_LOCK)
+
+
+async def let_writers_be_silent(conn: Connection) -> None:
+    """Take back `await_notify` where it said "self": this worker polls."""
+    await conn.execute("SELECT pg_advisory_unlock(%s, %s)", _NOTIFY_LOCK)
+
+
 async def workers(conn: Connection) -> int:
     """Return how many workers are connected: each holds a shared lock as long as it is."""
     cursor = await conn.execute(
@@ -136,7 +164,7 @@ async def sequence(conn: Connection, *, batch: int) -> Sequenced | None:
 
     Returns None where another worker is doing so right now.
     """
-    cursor = await conn.execute("SELECT * FROM attune.sequence_v1(%s)", [batch])
+    cursor = await conn.execute("SELECT * FROM attune.sequence_v2(%s)", [batch])
     rows = await cursor.fetchall()
     if not rows:
         return None

@@ -1,7 +1,7 @@
-"""What the users of open streams may see, looked up again every few seconds.
+"""What those with an open stream may see, looked up again every few seconds.
 
 A stream outlives the moment in which its credential was checked. One task a process asks for
-all of its users at once, in a fixed number of queries.
+all of its credentials at once, in a fixed number of queries.
 """
 
 from __future__ import annotations
@@ -9,12 +9,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from asgiref.sync import sync_to_async
 from django.db import DatabaseError, connections
 
+from accounts import credentials
+from accounts.credentials import Credential
 from executions import visibility
 from executions.visibility import Rights
 
@@ -31,9 +33,12 @@ class Wakeable(Protocol):
 
 @dataclass(eq=False)
 class Access:
-    """The rights of one user as last looked up; `checked_at` is in time.monotonic()."""
+    """The rights that a credential gives, as last looked up; none once it is withdrawn.
 
-    user: int
+    `checked_at` is in time.monotonic().
+    """
+
+    credential: Credential
     rights: Rights
     checked_at: float
     readers: set[Wakeable] = field(default_factory=set)
@@ -43,17 +48,19 @@ class Access:
 
 
 class AccessRegistry:
-    """The users who have a stream open on this process."""
+    """The credentials with a stream open on this process."""
 
     def __init__(self, *, check_seconds: float) -> None:
         self._check_seconds = check_seconds
-        self._entries: dict[int, Access] = {}
+        self._entries: dict[Credential, Access] = {}
 
-    def enter(self, user: int, rights: Rights, reader: Wakeable, *, checked_at: float) -> Access:
+    def enter(
+        self, credential: Credential, rights: Rights, reader: Wakeable, *, checked_at: float
+    ) -> Access:
         """Return the entry to follow; `leave` it in the end."""
-        entry = self._entries.get(user)
+        entry = self._entries.get(credential)
         if entry is None:
-            entry = self._entries[user] = Access(user, rights, checked_at)
+            entry = self._entries[credential] = Access(credential, rights, checked_at)
         elif checked_at > entry.checked_at:
             self._update(entry, rights, checked_at)
         entry.readers.add(reader)
@@ -62,10 +69,10 @@ class AccessRegistry:
     def leave(self, entry: Access, reader: Wakeable) -> None:
         entry.readers.discard(reader)
         if not entry.readers:
-            self._entries.pop(entry.user, None)
+            self._entries.pop(entry.credential, None)
 
     async def run(self) -> None:
-        """Look all users up, again and again."""
+        """Look all of them up, again and again."""
         while True:
             await asyncio.sleep(self._check_seconds)
             if self._entries:
@@ -73,15 +80,15 @@ class AccessRegistry:
 
     async def _check(self) -> None:
         began = time.monotonic()
-        users = list(self._entries)
+        held = list(self._entries)
         try:
-            found = await sync_to_async(_look_up, thread_sensitive=False)(users)
+            found = await sync_to_async(_look_up, thread_sensitive=False)(held)
         except DatabaseError as exc:
             logger.warning("action=check error=%r", " ".join(str(exc).split()))
             return
-        for user, rights in found.items():
-            if user in self._entries:
-                self._update(self._entries[user], rights, began)
+        for credential, rights in found.items():
+            if credential in self._entries:
+                self._update(self._entries[credential], rights, began)
 
     def _update(self, entry: Access, rights: Rights, checked_at: float) -> None:
         changed = entry.rights != rights
@@ -94,8 +101,15 @@ class AccessRegistry:
                 reader.wake()
 
 
-def _look_up(users: list[int]) -> dict[int, Rights]:
+def _look_up(held: list[Credential]) -> dict[Credential, Rights]:
     try:
-        return visibility.rights_of(users)
+        live = credentials.live(held)
+        rights = visibility.rights_of({credential.user for credential in held})
     finally:
         connections.close_all()
+    return {
+        credential: rights[credential.user]
+        if credential in live
+        else replace(rights[credential.user], active=False)
+        for credential in held
+    }

@@ -8,25 +8,31 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Collection
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from asgiref.sync import sync_to_async
 from django.db import connections
 
+from accounts import credentials, presented
+from accounts.credentials import Credential
+from accounts.presented import Presented
 from executions import visibility
 from executions.visibility import Rights
 
 BATCH = 500
+_NOTHING = Rights(active=False, hidden_packs=frozenset())
 
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """A user's rights, and whether all executions that were asked for are visible to them.
+    """Who asks, with what rights, and whether all executions that were asked for are visible.
 
-    `checked_at`: in time.monotonic(), before the rights were looked up.
+    `credential` is None where it is not good. `checked_at`: in time.monotonic(), before the
+    rights were looked up.
     """
 
+    credential: Credential | None
     rights: Rights
     all_visible: bool
     checked_at: float
@@ -34,7 +40,7 @@ class Admission:
 
 @dataclass(frozen=True, slots=True)
 class _Request:
-    user: int
+    presented: Presented
     executions: frozenset[int]
     answer: asyncio.Future[Admission]
 
@@ -46,10 +52,10 @@ class Admissions:
         self._waiting: list[_Request] = []
         self._task: asyncio.Task[None] | None = None
 
-    async def look_up(self, user: int, executions: frozenset[int]) -> Admission:
-        """Look up a user and executions; raises DatabaseError."""
+    async def look_up(self, presented: Presented, executions: frozenset[int]) -> Admission:
+        """Look up a credential and executions; raises DatabaseError. Uses a ticket up."""
         answer = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Request(user, executions, answer))
+        self._waiting.append(_Request(presented, executions, answer))
         if self._task is None:
             self._task = asyncio.create_task(self._run(), name="admissions")
         result: Admission = await answer
@@ -66,26 +72,30 @@ class Admissions:
 
 async def _answer(batch: list[_Request]) -> None:
     began = time.monotonic()
-    users = {request.user for request in batch}
+    shown = [request.presented for request in batch]
     executions = frozenset().union(*(request.executions for request in batch))
     try:
-        rights, refs = await sync_to_async(_query, thread_sensitive=False)(users, executions)
+        found, rights, refs = await sync_to_async(_query, thread_sensitive=False)(shown, executions)
     except Exception as exc:  # whatever it is, it is an answer to each of them
         for request in batch:
             if not request.answer.done():
                 request.answer.set_exception(exc)
         return
-    for request in batch:
-        theirs = rights[request.user]
+    for request, credential in zip(batch, found, strict=True):
+        theirs = rights[credential.user] if credential is not None else _NOTHING
         visible = visibility.all_visible(request.executions, refs, theirs.hidden_packs)
         if not request.answer.done():  # it is, where the client has gone meanwhile
-            request.answer.set_result(Admission(theirs, visible, began))
+            request.answer.set_result(Admission(credential, theirs, visible, began))
 
 
 def _query(
-    users: Collection[int], executions: Collection[int]
-) -> tuple[dict[int, Rights], dict[int, str]]:
+    shown: Sequence[Presented], executions: frozenset[int]
+) -> tuple[list[Credential | None], dict[int, Rights], dict[int, str]]:
     try:
-        return visibility.rights_of(users), visibility.refs_of(executions)
+        resolved = presented.resolve(shown)
+        live = credentials.live({credential for credential in resolved if credential is not None})
+        found = [credential if credential in live else None for credential in resolved]
+        rights = visibility.rights_of({credential.user for credential in live})
+        return found, rights, visibility.refs_of(executions)
     finally:
         connections.close_all()

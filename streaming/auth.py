@@ -1,97 +1,46 @@
-"""Who asks for a stream, and until when they may have it."""
+"""Who has a stream, and until when they may have it."""
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
-from asgiref.sync import sync_to_async
-from django.conf import settings
-from django.contrib.auth import get_user
-from django.contrib.sessions.backends.db import SessionStore
-from django.db import connections
-from django.http import HttpRequest
-from rest_framework.exceptions import AuthenticationFailed, NotAuthenticated
-from rest_framework_simplejwt.authentication import JWTAuthentication
+from rest_framework.exceptions import AuthenticationFailed
 
-from executions.positions import MAX_BIGINT
+from accounts.credentials import Credential
 from executions.visibility import Rights
 from streaming.admission import Admission
 
 MAX_JITTER_SECONDS = 30.0
-
-_bearer = JWTAuthentication()
 CHALLENGE = 'Bearer realm="api"'
-
-
-@dataclass(frozen=True, slots=True)
-class AccessToken:
-    """A valid access token; whether its user is there and active is still to be looked up."""
-
-    user: int
-    expires_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
 class Viewer:
     """An authenticated user, for as long as the credential lasts."""
 
-    user: int
+    credential: Credential
     rights: Rights
     checked_at: float  # time.monotonic() before the rights were looked up
-    expires_at: datetime
+
+    @property
+    def expires_at(self) -> datetime | None:
+        return self.credential.expires_at
 
     def seconds_left(self, *, jitter: float) -> float:
-        """Return how long a stream may last: a little less (`jitter`, 0 to 1) than the token.
+        """Return how long a stream may last: a little less (`jitter`, 0 to 1) than the credential.
 
         So that a thousand streams of one sign-in do not all come back in the same moment.
         """
+        if self.expires_at is None:
+            return float("inf")
         left = max(0.0, self.expires_at.timestamp() - time.time())
         return left - jitter * min(left * 0.02, MAX_JITTER_SECONDS)
 
 
-def token_of(request: HttpRequest) -> AccessToken:
-    """Return the token of a request.
-
-    Raises AuthenticationFailed or NotAuthenticated: none, a broken, expired or refresh token.
-    """
-    # It only reads `request.META`, which Django's own request has too.
-    header = _bearer.get_header(request)  # type: ignore[arg-type]
-    raw = _bearer.get_raw_token(header) if header is not None else None
-    if raw is None:
-        raise NotAuthenticated
-    token = _bearer.get_validated_token(raw)
-    user = str(token.get("user_id", ""))
-    if not (user.isascii() and user.isdigit() and int(user) <= MAX_BIGINT):
-        raise AuthenticationFailed
-    return AccessToken(int(user), datetime.fromtimestamp(token["exp"], UTC))
-
-
-async def session_of(request: HttpRequest) -> AccessToken:
-    """Return the session of a page of the same origin, as a token; raises NotAuthenticated."""
-    key = request.COOKIES.get(settings.SESSION_COOKIE_NAME)
-    if key is None or request.headers.get("Sec-Fetch-Site", "same-origin") != "same-origin":
-        raise NotAuthenticated
-    found = await sync_to_async(_session, thread_sensitive=False)(key)
-    if found is None:
-        raise NotAuthenticated
-    return found
-
-
-def _session(key: str) -> AccessToken | None:
-    try:
-        session = SessionStore(key)
-        request = HttpRequest()
-        request.session = session
-        user = get_user(request)
-        return AccessToken(user.pk, session.get_expiry_date()) if user.pk is not None else None
-    finally:
-        connections.close_all()
-
-
-def viewer(token: AccessToken, admission: Admission) -> Viewer:
-    """Return who asks; raises AuthenticationFailed for an unknown or inactive user."""
-    if not admission.rights.active:
-        raise AuthenticationFailed("User not found or inactive", code="user_inactive")
-    return Viewer(token.user, admission.rights, admission.checked_at, token.expires_at)
+def viewer(admission: Admission) -> Viewer:
+    """Return who asks; raises AuthenticationFailed where the credential is not good (any more)."""
+    if admission.credential is None:
+        raise AuthenticationFailed("Unknown, used, expired or withdrawn.")
+    return Viewer(admission.credential, admission.rights, admission.checked_at)

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 from io import BytesIO
 from typing import Any
 
+from corsheaders.middleware import CorsMiddleware
 from django.core.handlers.asgi import ASGIHandler, get_script_prefix
 from django.core.handlers.exception import convert_exception_to_response
 from django.http import HttpRequest, HttpResponse
@@ -22,6 +23,8 @@ from django.urls import set_script_prefix
 
 from streaming.connection import SCOPE_KEY, open_connection
 from streaming.stream import Stream
+
+HELD_KEY = "attune.held"  # an ExitStack: what ends with the request, however that ends
 
 Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
@@ -48,10 +51,9 @@ class StreamHandler(ASGIHandler):
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         connection = open_connection(send)
-        try:
-            await self.handle({**scope, SCOPE_KEY: connection}, receive, connection.send)
-        finally:
-            connection.close()
+        with contextlib.closing(connection), contextlib.ExitStack() as held:
+            more = {SCOPE_KEY: connection, HELD_KEY: held}
+            await self.handle({**scope, **more}, receive, connection.send)
 
     async def handle(self, scope: Any, receive: Receive, send: Send) -> None:
         set_script_prefix(get_script_prefix(scope))
@@ -71,13 +73,16 @@ class StreamHandler(ASGIHandler):
 def _checked(get_response: GetResponse) -> GetResponse:
     """Wrap it in those middlewares that only compute, and so need no thread."""
     security = SecurityMiddleware(lambda request: HttpResponse())
+    cors = CorsMiddleware(lambda request: HttpResponse())
     framing = XFrameOptionsMiddleware(lambda request: HttpResponse())
 
-    async def run(request: HttpRequest) -> HttpResponse:
+    async def run(request: HttpRequest) -> Any:
         request.get_host()  # refuses hosts that are not ours
-        response = security.process_request(request) or await get_response(request)
-        response = security.process_response(request, response)
-        return framing.process_response(request, response)
+        preflight = cors.check_preflight(request) or security.process_request(request)
+        response: Any = preflight or await get_response(request)
+        response = framing.process_response(request, security.process_response(request, response))
+        cors.add_response_headers(request, response)
+        return response
 
     return run
 

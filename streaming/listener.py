@@ -20,6 +20,7 @@ from executions import eventlog
 from executions.eventlog import Connection, Sequenced
 from streaming.layer import Layer, LayerError
 from streaming.messages import Batch
+from streaming.polling import Polling
 
 logger = logging.getLogger("attune.worker")
 
@@ -39,9 +40,13 @@ _NOT_MIGRATED = (
 
 @dataclass(frozen=True, slots=True)
 class WorkerLimits:
-    """`tick_seconds` 0 turns the tick off. `message_bytes` bounds one layer message."""
+    """`tick_seconds` 0 turns the tick off. `message_bytes` bounds one layer message.
+
+    From `poll_events_per_second` on the worker polls; see `streaming.polling`.
+    """
 
     tick_seconds: float
+    poll_events_per_second: float
     round_trip_seconds: float
     batch_events: int
     message_bytes: int
@@ -98,17 +103,22 @@ class Listener:
                 await self._send(Batch(position.epoch, position.seq, ()), to_epoch=previous)
             # Called for what arrives together with a statement's answer.
             conn.add_notify_handler(lambda notify: self._wake.set())
+            polling = Polling(conn, events_per_second=self._limits.poll_events_per_second)
             while not self._stopping:
-                await self._drain(conn)
-                await self._wait(conn)
+                events = await self._drain(conn)
+                async with asyncio.timeout(self._limits.round_trip_seconds):
+                    again = await polling.looked(events)
+                if not again:
+                    await self._wait(conn, polling.seconds)
         finally:
             # Bounded: a server that no longer answers must not keep us from the next one.
             with contextlib.suppress(psycopg.Error, TimeoutError):
                 async with asyncio.timeout(1.0):
                     await conn.close()
 
-    async def _drain(self, conn: Connection) -> None:
-        """Sequence and publish until the inbox is empty."""
+    async def _drain(self, conn: Connection) -> int:
+        """Sequence and publish until the inbox is empty; return how many events that made."""
+        events = 0
         while not self._stopping:
             async with asyncio.timeout(self._limits.round_trip_seconds):
                 done = await eventlog.sequence(conn, batch=self._limits.batch_events)
@@ -116,8 +126,10 @@ class Listener:
                 await self._sleep(BUSY_SECONDS)
                 continue
             await self._publish(conn, done)
+            events += done.count
             if done.count < self._limits.batch_events:
-                return
+                break
+        return events
 
     async def _publish(self, conn: Connection, done: Sequenced) -> None:
         """Publish the events just sequenced; or the bare position, which shows up gaps."""
@@ -154,13 +166,14 @@ class Listener:
         self._layer_trouble = False
         return True
 
-    async def _wait(self, conn: Connection) -> None:
-        """Return when the server has sent something, a tick is due, or we are to stop.
+    async def _wait(self, conn: Connection, seconds: float | None) -> None:
+        """Return when the server has sent something, we are to stop, or it is time to look:
+        after so many seconds, or at the next tick.
 
         Not psycopg's `notifies()`: a statement inside its loop deadlocks, and outside of it
         every payload is kept in memory. Nobody here reads one, so they are dropped unread.
         """
-        tick = self._limits.tick_seconds
+        tick = seconds or self._limits.tick_seconds
         while not await self._readable(conn, tick or self._limits.round_trip_seconds) and not tick:
             # No tick to notice by that the server has vanished without a word.
             async with asyncio.timeout(self._limits.round_trip_seconds):

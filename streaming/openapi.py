@@ -1,4 +1,4 @@
-"""What OpenAPI says of the stream and its tickets, which are no views of DRF's."""
+"""What OpenAPI says of the stream, which is no view of DRF's."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from executions.status import STATUSES
 Schema = dict[str, Any]
 
 STREAM = "/api/v1/executions/stream"
-TICKET = f"{STREAM}/ticket"
 
 _DESCRIPTION = """\
 Server-Sent Events. `id:` is a position in the log; come back with it as `Last-Event-ID`.
@@ -45,7 +44,7 @@ def add_stream(result: Schema, **_: Any) -> Schema:
     listed = result["paths"]["/api/v1/executions"]["get"]["parameters"]
     filters = [told for told in listed if told["name"] in parameters.FILTERS]
     result["paths"][STREAM] = {"get": _stream(filters)}
-    result["paths"].setdefault(TICKET, {"post": _TICKET})
+    result["components"]["securitySchemes"]["ticket"] = _TICKET
     result["components"]["schemas"] |= _FRAMES
     return result
 
@@ -56,7 +55,7 @@ def _stream(filters: list[Schema]) -> Schema:
         "summary": "Changes of executions, as they are committed",
         "description": _DESCRIPTION,
         "tags": ["executions"],
-        "security": [{"jwtAuth": []}, {"ticket": []}],
+        "security": [{"jwtAuth": []}, {"machineToken": []}, {"session": []}, {"ticket": []}],
         "parameters": [*filters, *_PARAMETERS],
         "responses": {
             "200": {
@@ -101,28 +100,10 @@ _PARAMETERS = [
     _query("Last-Event-ID", {"type": "string"}, "The same, and wins.", place="header"),
 ]
 _TICKET: Schema = {
-    "operationId": "executions_stream_ticket",
-    "summary": "A one-time ticket for an EventSource, which cannot send a header",
-    "description": "Used as `?ticket=` of the stream, once, within `expires_in` seconds.",
-    "tags": ["executions"],
-    "security": [{"jwtAuth": []}],
-    "responses": {
-        "200": {
-            "description": "The ticket.",
-            "content": {
-                "application/json": {
-                    "schema": {
-                        "type": "object",
-                        "required": ["ticket", "expires_in"],
-                        "properties": {
-                            "ticket": {"type": "string"},
-                            "expires_in": {"type": "integer", "description": "Seconds."},
-                        },
-                    }
-                }
-            },
-        }
-    },
+    "type": "apiKey",
+    "in": "query",
+    "name": "ticket",
+    "description": "Of `POST executions/stream/ticket`, good once.",
 }
 
 
@@ -150,7 +131,7 @@ _FRAMES: Schema = {
         seq=_SEQ,
         resumed=_YES_OR_NO,
         heartbeat_seconds={"type": "number"},
-        expires_at={"type": "string", "format": "date-time"},
+        expires_at={"type": ["string", "null"], "format": "date-time"},
     ),
     "StreamSnapshot": _object(
         "What matches now, newest first; not complete where there was more than it holds.",

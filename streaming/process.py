@@ -15,6 +15,7 @@ from streaming.hub import Hub
 from streaming.layer import Layer
 from streaming.replay import LogReader
 from streaming.shutdown import Shutdown
+from streaming.slots import SlotLimits, Slots
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,7 @@ class Streaming:
     hub: Hub
     accesses: AccessRegistry
     admissions: Admissions
+    slots: Slots
 
 
 _streaming: Streaming | None = None
@@ -56,5 +58,18 @@ async def _start() -> Streaming:
     gc.collect()
     gc.freeze()
     hub.run_beside(accesses.run(), name="access")
-    Shutdown(hub, seconds=limits.shutdown_seconds).install()
-    return Streaming(hub, accesses, Admissions())
+    slots = Slots(settings.REDIS_URLS[0], _slot_limits(), prefix=settings.REDIS_PREFIX)
+    await slots.enter()
+    hub.run_beside(slots.run(), name="slots")
+    Shutdown(hub, slots, seconds=limits.shutdown_seconds).install()
+    return Streaming(hub, accesses, Admissions(), slots)
+
+
+def _slot_limits() -> SlotLimits:
+    limits = settings.ATTUNE
+    return SlotLimits(
+        per_user=limits.streams_per_user,
+        per_address=limits.streams_per_address,
+        lease_seconds=limits.stream_lease_seconds,
+        hold_seconds=limits.max_lifetime_seconds,
+    )

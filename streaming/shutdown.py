@@ -15,6 +15,7 @@ from types import FrameType
 from typing import Any
 
 from streaming.hub import Hub
+from streaming.slots import Slots
 
 logger = logging.getLogger("attune.shutdown")
 
@@ -22,8 +23,9 @@ logger = logging.getLogger("attune.shutdown")
 class Shutdown:
     """Drains the hub at the first SIGTERM or SIGINT, then passes the signal on."""
 
-    def __init__(self, hub: Hub, *, seconds: float) -> None:
+    def __init__(self, hub: Hub, slots: Slots, *, seconds: float) -> None:
         self._hub = hub
+        self._slots = slots
         self._seconds = seconds
         self._loop = asyncio.get_running_loop()
         self._previous: dict[int, Any] = {}
@@ -48,6 +50,7 @@ class Shutdown:
         logger.info("action=drain streams=%d", len(self._hub.streams))
         try:
             await self._hub.drain(self._seconds)
+            await self._slots.leave()
         finally:
             self._pass_on(number)
 

@@ -290,7 +290,7 @@ class Stream:
             reader=self,
         )
         self._access = self._accesses.enter(
-            viewer.user, viewer.rights, self, checked_at=viewer.checked_at
+            viewer.credential, viewer.rights, self, checked_at=viewer.checked_at
         )
         self._rights = self._access.rights
         self._hub.streams.add(self)

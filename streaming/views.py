@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import Any
 
 from django.conf import settings
@@ -17,6 +18,9 @@ from django.views.decorators.http import require_GET
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from rest_framework.exceptions import AuthenticationFailed, NotAuthenticated, ValidationError
 
+from accounts import tickets
+from accounts.addresses import client_address
+from accounts.presented import present
 from executions import errors
 from executions.errors import Code
 from executions.filters import Filter
@@ -27,12 +31,14 @@ from streaming.auth import Viewer
 from streaming.beginning import AlreadyEnded, TooManyToWatch, begin, start_at
 from streaming.connection import SCOPE_KEY
 from streaming.filters import StreamRequest
-from streaming.handler import StreamResponse
+from streaming.handler import HELD_KEY, StreamResponse
 from streaming.process import get_streaming
 from streaming.replay import LogUnavailable
+from streaming.slots import Slots, TooManyStreams
 from streaming.stream import Stream
 
 RETRY_AFTER_SECONDS = "2"
+TOO_MANY_RETRY_SECONDS = "10"
 STREAM_HEADERS = {
     "Content-Type": "text/event-stream",
     # no-transform, identity: a proxy that compresses also buffers.
@@ -78,6 +84,7 @@ async def _open(request: HttpRequest) -> HttpResponseBase:
     if hub.closing:
         return _try_again("This server is about to end; try again.")
     asked, viewer = await _admit(request, streaming.admissions)
+    await _take_slot(request, streaming.slots, viewer)
     if not await health.has_worker(hub):
         return _try_again("No worker is running, so no event would come; try again.")
     cursor = request.headers.get("Last-Event-ID") or asked.last_event_id
@@ -86,7 +93,10 @@ async def _open(request: HttpRequest) -> HttpResponseBase:
     beginning = await begin(hub, asked, filter, start)
     connection = request.scope[SCOPE_KEY]  # type: ignore[attr-defined]  # an ASGIRequest
     stream = Stream(hub, streaming.accesses, asked, beginning, viewer, connection)
-    return StreamResponse(stream, headers=STREAM_HEADERS)
+    response = StreamResponse(stream, headers=STREAM_HEADERS)
+    if "ticket" in request.GET:
+        tickets.exchange(request, response, viewer.credential)
+    return response
 
 
 def _try_again(detail: str) -> JsonResponse:
@@ -97,19 +107,29 @@ def _try_again(detail: str) -> JsonResponse:
     )
 
 
+async def _take_slot(request: HttpRequest, slots: Slots, viewer: Viewer) -> None:
+    """Count this stream for as long as the request lasts; raises Refused."""
+    try:
+        slot = await slots.acquire(viewer.credential.user, client_address(request.META))
+    except TooManyStreams as exc:
+        retry = {"Retry-After": TOO_MANY_RETRY_SECONDS}
+        raise Refused(429, errors.body(str(exc), Code.THROTTLED), retry) from exc
+    held: ExitStack = request.scope[HELD_KEY]  # type: ignore[attr-defined]  # an ASGIRequest
+    held.callback(slots.release, slot)
+
+
 async def _admit(request: HttpRequest, admissions: Admissions) -> tuple[StreamRequest, Viewer]:
     """Check credential, parameters and visibility, in this order; raises Refused."""
     asked, wrong = StreamRequest(Filter()), None
     try:
-        asked = filters.parse(dict(request.GET.lists()))
+        query = {name: values for name, values in request.GET.lists() if name != "ticket"}
+        asked = filters.parse(query)
     except ParameterError as exc:
         wrong = ValidationError({exc.name: exc.reason})
     named = asked.filter.executions | asked.filter.roots
     try:
-        has_header = "Authorization" in request.headers
-        token = auth.token_of(request) if has_header else await auth.session_of(request)
-        admission = await admissions.look_up(token.user, named)
-        viewer = auth.viewer(token, admission)
+        admission = await admissions.look_up(present(request), named)
+        viewer = auth.viewer(admission)
     except (AuthenticationFailed, NotAuthenticated) as exc:
         challenge = {"WWW-Authenticate": auth.CHALLENGE}
         raise Refused(401, errors.body_of(exc), challenge) from exc

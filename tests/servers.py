@@ -26,6 +26,11 @@ SERVERS = {
     "daphne": ["daphne", "-v", "0"],
     "uvicorn": ["uvicorn", "--log-level", "warning", "--lifespan", "off"],
 }
+# The same, with their access logs.
+LOGGING_SERVERS = {
+    "daphne-logging": ["daphne", "-v", "1"],
+    "uvicorn-logging": ["uvicorn", "--lifespan", "off"],
+}
 
 
 def wait_for(condition: Callable[[], Any], what: str, *, seconds: float = WAIT_SECONDS) -> Any:
@@ -96,7 +101,14 @@ class Stack:
             listening.listen(1024)
             self.web_port = listening.getsockname()[1]
             fd = str(listening.fileno())
-            command = [sys.executable, "-m", *SERVERS[server], "--fd", fd, APPLICATION]
+            command = [
+                sys.executable,
+                "-m",
+                *(SERVERS | LOGGING_SERVERS)[server],
+                "--fd",
+                fd,
+                APPLICATION,
+            ]
             return self._spawn("web", command, env, pass_fds=(listening.fileno(),))
 
     def wait_ready(self) -> None:

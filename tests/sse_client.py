@@ -55,11 +55,17 @@ def open_stream(
     headers = {"Authorization": f"Bearer {token}"}
     if resume is not None:
         headers["Last-Event-ID"] = resume
-    timeout = httpx.Timeout(READ_SECONDS)
     with (
-        httpx.Client(timeout=timeout) as client,
-        connect_sse(client, "GET", url, headers=headers, params=params) as source,
+        httpx.Client(timeout=READ_SECONDS) as client,
+        connected_stream(client, url, headers=headers, params=params) as stream,
     ):
+        yield stream
+
+
+@contextmanager
+def connected_stream(client: httpx.Client, url: str, **request: Any) -> Iterator[Stream]:
+    """Open a stream with the client's own cookies and whatever `request` adds."""
+    with connect_sse(client, "GET", url, **request) as source:
         if source.response.status_code != 200:
             source.response.read()
             raise AssertionError(f"{source.response.status_code}: {source.response.text}")

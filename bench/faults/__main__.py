@@ -32,7 +32,8 @@ def main() -> int:
             print(f"{scenario.name:28}{scenario.what}")
         return 0
     signal.signal(signal.SIGTERM, _interrupt)  # so that everything is stopped
-    print(f"seed {options.seed}, {options.server}; again: --seed {options.seed}\n", flush=True)
+    print(f"seed {options.seed}, {options.server}, NOTIFY {options.notify}", flush=True)
+    print(f"again: --seed {options.seed}\n", flush=True)
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="attune-faults-") as name:
         outcomes = _run(options, Path(name))
@@ -58,6 +59,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--short", action="store_true", help=f"only {', '.join(SHORT)}, once")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().getrandbits(32))
     parser.add_argument("--server", choices=list(SERVERS), default="daphne")
+    parser.add_argument("--notify", choices=("always", "adaptive"), default="always")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures here")
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="keep the logs here")
     parser.add_argument("--list", action="store_true", help="name the scenarios")
@@ -67,7 +69,7 @@ def _options() -> argparse.Namespace:
 def _run(options: argparse.Namespace, folder: Path) -> list[Outcome]:
     names: Sequence[str] = options.only or (SHORT if options.short else list(SCENARIOS))
     outcomes: list[Outcome] = []
-    with _cluster(folder) as cluster:
+    with _cluster(folder, options.notify) as cluster:
         for number, name in enumerate(names):
             outcome = run(
                 SCENARIOS[name],
@@ -85,12 +87,12 @@ def _run(options: argparse.Namespace, folder: Path) -> list[Outcome]:
 
 
 @contextmanager
-def _cluster(folder: Path) -> Iterator[Cluster]:
+def _cluster(folder: Path, notify: str) -> Iterator[Cluster]:
     """PostgreSQL with its own defaults, so every commit is on disk."""
     postgres = EmbeddedPostgres(folder / "postgres")
     try:
         postgres.start()
-        cluster = Cluster(postgres)
+        cluster = Cluster(postgres, notify=notify)
         cluster.migrate()
         yield cluster
     finally:

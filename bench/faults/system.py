@@ -55,17 +55,25 @@ class NotPossible(Exception):
 
 @dataclass
 class Cluster:
-    """PostgreSQL, and the name of a migrated database to clone."""
+    """PostgreSQL, and the name of a migrated database to clone.
+
+    `notify`: adaptive makes workers change between waiting and polling all the time.
+    """
 
     postgres: EmbeddedPostgres
     template: str = TEMPLATE
+    notify: str = "always"
+
+    def environment(self, database_url: str, **more: str) -> dict[str, str]:
+        often = {"ATTUNE_POLL_EVENTS_PER_SECOND": "100"} if self.notify == "adaptive" else {}
+        return environment(database_url, ATTUNE_NOTIFY=self.notify, **often, **more)
 
     def migrate(self) -> None:
         self.postgres.create_database(self.template)
         subprocess.run(
             [sys.executable, "manage.py", "migrate", "--verbosity", "0"],
             # Settings want a Redis; migrating never asks for it.
-            env=environment(self.postgres.url(self.template), REDIS_URL="redis://127.0.0.1"),
+            env=self.environment(self.postgres.url(self.template), REDIS_URL="redis://127.0.0.1"),
             cwd=PROJECT,
             check=True,
         )
@@ -140,7 +148,7 @@ class System:
     def _start(self) -> None:
         self.redis.start()
         data = str(self.folder / "var")
-        self._env = environment(
+        self._env = self.cluster.environment(
             self.database_url, REDIS_URL=self.redis.url, ATTUNE_DATA_DIR=data, **self.variables
         )
         add_user(self.database_url, "all", is_superuser=True)

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 from django.urls import include, path, re_path
 from rest_framework.routers import SimpleRouter
-from rest_framework_simplejwt.views import TokenObtainPairView, TokenRefreshView
 
 from executions.api.openapi import DocsView, SchemaView
 from executions.api.views import ActionViewSet, ExecutionViewSet, PackViewSet, Unknown
@@ -14,8 +13,6 @@ router.register("packs", PackViewSet, basename="pack")
 router.register("actions", ActionViewSet, basename="action")
 
 urlpatterns = [
-    re_path(r"^auth/token/?$", TokenObtainPairView.as_view(), name="token"),
-    re_path(r"^auth/token/refresh/?$", TokenRefreshView.as_view(), name="token-refresh"),
     re_path(r"^schema/?$", SchemaView.as_view(), name="schema"),
     re_path(r"^docs/?$", DocsView.as_view(), name="docs"),
     path("", include(router.urls)),

@@ -234,24 +234,16 @@ END $$;
 -- The sequencer: moves up to `batch` visible inbox rows to the log and numbers them densely.
 -- * One worker at a time, by the lock on the state row. One that finds it taken gets no row
 --   back and goes on: whoever holds the lock is doing the work, and looks again afterwards.
--- * One statement for the client, so that a stopped client can never sit on the lock, and an
---   answer that fits into a socket's buffer, so that the server never waits for the client to
---   read: one row an event up to ANSWER_BYTES, else one row without an event, as for none.
+-- * One statement for the client, so that a stopped client can never sit on the lock, and
+--   one row as its answer, so that the server never waits for the client to read.
 -- * Order: a transaction that made the second change to an execution waited for the first to
 --   commit, so an inbox that shows the second shows the first, with a smaller id.
 CREATE FUNCTION attune.sequence_v1(batch integer)
-    RETURNS TABLE (
-        epoch text, first_seq bigint, last_seq bigint,
-        seq bigint, execution bigint, version integer, op text, status text, old_status text,
-        action_ref text, parent bigint, ancestors bigint[], event text)
-    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
-    SET plan_cache_mode = force_generic_plan AS $$
-#variable_conflict use_column
+    RETURNS TABLE (epoch text, first_seq bigint, last_seq bigint)
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    ANSWER_BYTES CONSTANT integer := 32768;
     state attune.stream_state;
     moved bigint;
-    size bigint;
 BEGIN
     SELECT * INTO state FROM attune.stream_state FOR UPDATE SKIP LOCKED;
     IF NOT FOUND THEN
@@ -286,24 +278,16 @@ BEGIN
                 c.recorded)::attune.execution_inbox,
             c.seq, true) AS event
         FROM numbered c LEFT JOIN family f ON f.parent = c.parent
-    ), logged AS (
-        INSERT INTO attune.execution_event (
-            seq, execution, version, op, status, old_status, action_ref, parent, ancestors, event,
-            bytes, recorded)
-        SELECT c.seq, c.execution, c.version, c.op, c.status, c.old_status, c.action_ref, c.parent,
-            c.ancestors, c.event, octet_length(c.event), c.recorded
-        FROM written c ORDER BY c.seq
-        RETURNING bytes + 20 * coalesce(cardinality(ancestors), 0) AS bytes
     )
-    SELECT count(*), coalesce(sum(bytes), 0) INTO moved, size FROM logged;
+    INSERT INTO attune.execution_event (
+        seq, execution, version, op, status, old_status, action_ref, parent, ancestors, event,
+        bytes, recorded)
+    SELECT c.seq, c.execution, c.version, c.op, c.status, c.old_status, c.action_ref, c.parent,
+        c.ancestors, c.event, octet_length(c.event), c.recorded
+    FROM written c ORDER BY c.seq;
+    GET DIAGNOSTICS moved = ROW_COUNT;
     IF moved > 0 THEN
         UPDATE attune.stream_state s SET last_seq = state.last_seq + moved;
     END IF;
-    RETURN QUERY
-    SELECT state.epoch, state.last_seq + 1, state.last_seq + moved,
-        e.seq, e.execution, e.version, e.op, e.status, e.old_status, e.action_ref, e.parent,
-        e.ancestors, e.event
-    FROM (SELECT) AS always LEFT JOIN attune.execution_event e
-        ON e.seq > state.last_seq AND size <= ANSWER_BYTES
-    ORDER BY e.seq;
+    RETURN QUERY SELECT state.epoch, state.last_seq + 1, state.last_seq + moved;
 END $$;

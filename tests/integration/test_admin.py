@@ -56,7 +56,7 @@ def fill(number: int) -> None:
 
 
 def sequence() -> None:
-    sql("SELECT attune.sequence_v1(100000)")
+    sql("SELECT attune.sequence_v2(100000)")
 
 
 def staff(*permissions: str) -> User:

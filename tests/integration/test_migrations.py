@@ -7,10 +7,10 @@ from tests.rows import Connection, add_execution, inbox, one
 from tests.servers import PROJECT, product_env
 
 
-def migrate(database: str, *arguments: str) -> None:
+def migrate(database: str, *arguments: str, **env: str) -> None:
     subprocess.run(
         [sys.executable, "manage.py", "migrate", "--verbosity", "0", *arguments],
-        env=product_env(database),
+        env=product_env(database) | env,
         cwd=PROJECT,
         check=True,
     )
@@ -27,13 +27,7 @@ def test_it_goes_back_and_forth(conn: Connection, database: str) -> None:
 
 
 def test_it_hands_the_result_limit_to_the_trigger(conn: Connection, database: str) -> None:
-    env = {**product_env(database), "ATTUNE_RESULT_MAX_BYTES": "100"}
-    subprocess.run(
-        [sys.executable, "manage.py", "migrate", "--verbosity", "0"],
-        env=env,
-        cwd=PROJECT,
-        check=True,
-    )
+    migrate(database, ATTUNE_RESULT_MAX_BYTES="100")
     add_execution(conn, result='"' + "x" * 90 + '"')
     add_execution(conn, result='"' + "x" * 99 + '"')
     truncated = conn.execute("SELECT truncated FROM attune.execution_inbox ORDER BY id")

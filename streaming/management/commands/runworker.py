@@ -48,6 +48,7 @@ async def _listen() -> None:
             layer,
             WorkerLimits(
                 tick_seconds=limits.worker_tick_seconds,
+                poll_events_per_second=limits.poll_events_per_second,
                 round_trip_seconds=limits.round_trip_seconds,
                 batch_events=limits.batch_events,
                 message_bytes=limits.message_bytes,

@@ -1,5 +1,7 @@
 // The REST API, as the signed-in user of this page.
 
+import { noteDate } from "./skew.js";
+
 const API = document.body.dataset.api;
 
 /** An answer that is an error; `status` 0: there was none. `errors`: by field, where fields are wrong. */
@@ -32,6 +34,7 @@ async function send(path, options, parse = JSON.parse) {
   let response;
   try {
     response = await fetch(sameOrigin(path), { credentials: "same-origin", ...options });
+    noteDate(response.headers.get("Date"));
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new ApiError(0);

@@ -170,7 +170,7 @@ export class ExecutionStream extends EventTarget {
     signal.addEventListener("abort", () => reader.cancel().catch(() => {}));
     try {
       while (this.state.name !== "ended") {
-        const { value, done } = await reader.read();
+        const { value, done } = await reader.read().catch(() => ({ done: true }));
         if (done || signal.aborted) throw new Lost("the connection ended");
         this.#heard();
         for (const frame of parser.feed(decoder.decode(value, { stream: true }))) {

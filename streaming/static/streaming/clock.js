@@ -8,10 +8,15 @@
  * While the connection is not live, nothing ticks: every text stays as of when the server was
  * last heard, and <html data-frozen> lets the style say so.
  */
+import { serverTime } from "./skew.js";
+
 const TICK_MS = 1000;
+const MOST_AT_ONCE = 100; // texts; a thousand would be a long task on a slow machine
 
 export class Clock {
   #connection;
+  #texts = []; // those that this tick has still to write
+  #next = null;
 
   constructor(connection, { root = document } = {}) {
     this.#connection = connection;
@@ -20,18 +25,24 @@ export class Clock {
     connection.addEventListener("state", () => this.tick());
   }
 
-  /** The moment as of which the page is right, in milliseconds. */
+  /** The moment as of which the page is right, by the server's clock, in milliseconds. */
   get now() {
     const { isLive, state } = this.#connection;
-    return isLive || state.heardAt === null ? Date.now() : state.heardAt;
+    return serverTime(isLive || state.heardAt === null ? Date.now() : state.heardAt);
   }
 
   tick() {
     const { isLive, state } = this.#connection;
     document.documentElement.toggleAttribute("data-frozen", !isLive && state.heardAt !== null);
-    if (document.hidden) return;
+    this.#texts = document.hidden ? [] : [...this.root.querySelectorAll("[data-ago], [data-since]")];
+    this.#write();
+  }
+
+  #write() {
     const { now } = this;
-    for (const element of this.root.querySelectorAll("[data-ago], [data-since]")) write(element, now);
+    for (const element of this.#texts.splice(0, MOST_AT_ONCE)) write(element, now);
+    clearTimeout(this.#next);
+    if (this.#texts.length > 0) this.#next = setTimeout(() => this.#write());
   }
 
   ago(element, iso) {

@@ -129,10 +129,12 @@ export class Connection extends EventTarget {
   }
 }
 
+/** One worker a user: what it keeps was for that user's eyes. */
 function openShared(streamUrl, receive, fail) {
+  const { user } = document.body.dataset;
   const url = new URL("./worker.js", import.meta.url);
   url.searchParams.set("stream", new URL(streamUrl, location.href).href);
-  const worker = new SharedWorker(url, { type: "module", name: "attune" });
+  const worker = new SharedWorker(url, { type: "module", name: `attune-${user}` });
   worker.addEventListener("error", fail);
   worker.port.addEventListener("message", ({ data }) => receive(data));
   worker.port.start();

@@ -3,6 +3,7 @@
 import { showStatus, TERMINAL } from "./status.js";
 
 const MOST_A_FRAME = 40; // rows; far below a long task (50 ms)
+const FRESH_MS = 1200;
 
 export class Table {
   #body;
@@ -39,7 +40,8 @@ export class Table {
 
   #draw() {
     this.#frame = null;
-    const keep = this.#anchor();
+    const moves = [...this.#dirty].some((id) => Boolean(this.#list.get(id)) !== this.#elements.has(id));
+    const keep = moves ? this.#anchor() : () => {};
     let left = MOST_A_FRAME;
     for (const id of this.#dirty) {
       if (left-- === 0) break;
@@ -101,7 +103,7 @@ export class Table {
     const cancel = element.querySelector("[data-cancel]");
     cancel.hidden = TERMINAL.has(row.status) || row.status === "canceling";
     cancel.setAttribute("aria-label", `Cancel execution ${row.id}`);
-    if (flash && !this.#isQuiet) restart(element, "flash");
+    if (flash && !this.#isQuiet) tint(element);
   }
 
   /** Returns what puts the first row in view back to where it was. */
@@ -124,7 +126,8 @@ function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
-function restart(element, animation) {
-  element.classList.remove(animation);
-  requestAnimationFrame(() => element.classList.add(animation));
+/** A tint and no animation: a hundred of those at once take a slow machine all of its time. */
+function tint(element) {
+  element.classList.add("fresh");
+  setTimeout(() => element.classList.remove("fresh"), FRESH_MS);
 }

@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+from typing import Any, cast
+
+from django.contrib.auth.models import User
+from django.db import transaction
+from rest_framework import serializers
+from rest_framework_simplejwt.exceptions import InvalidToken
+from rest_framework_simplejwt.serializers import TokenRefreshSerializer
+from rest_framework_simplejwt.tokens import RefreshToken
+
+from accounts import credentials
+
+# Comments and not docstrings, where OpenAPI would show them.
+
+
+class RefreshSerializer(TokenRefreshSerializer):
+    # simplejwt's looks at neither a new password nor a deleted user, and of two that come with
+    # the same token at once it serves both.
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, str]:
+        refresh = RefreshToken(attrs["refresh"])
+        if not credentials.live([credentials.of_access_token(refresh)]):
+            raise InvalidToken("The user is gone, not active, or has a new password.")
+        with transaction.atomic():
+            _, is_first = cast(tuple[Any, bool], refresh.blacklist())
+            if not is_first:
+                raise InvalidToken("Token is blacklisted")
+            following = RefreshToken.for_user(User.objects.get(pk=refresh["user_id"]))
+        return {"access": str(following.access_token), "refresh": str(following)}
+
+
+class TicketSerializer(serializers.Serializer[Any]):
+    ticket = serializers.CharField()
+    expires_in = serializers.IntegerField(help_text="Seconds.")
