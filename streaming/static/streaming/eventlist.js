@@ -48,7 +48,7 @@ export class EventList {
     setText(this.#count, `${events.length.toLocaleString("en")}${run.isCut ? "+" : ""}`);
   }
 
-  /** These are on the screen now, at `now` of this machine's clock. */
+  /** These are on the screen at `now`, by the server's clock as far as it is known. */
   painted(events, now) {
     for (const { seq, timestamp } of events) {
       const row = this.#rows.get(seq);
@@ -111,7 +111,7 @@ export class EventList {
   }
 }
 
-/** Two clocks are compared; one that is behind must not look like an arrival before the event. */
+/** Two clocks are compared: what seems to come before it happened says only that they differ. */
 function delayText(ms) {
   return ms < 0 ? "clocks differ" : durationText(ms);
 }

@@ -13,6 +13,7 @@ import { fetchAncestors, fetchExecution, fetchRun } from "./fetchrun.js";
 import { JsonView } from "./jsontree.js";
 import { paced } from "./paced.js";
 import { Run } from "./run.js";
+import { serverTime } from "./skew.js";
 import { Timeline } from "./timeline.js";
 
 const RETRY_MS = 3000;
@@ -108,7 +109,7 @@ const drawOwn = paced(() => {
   // What was drawn now is on the screen when the next frame begins.
   const drawn = arrived;
   arrived = [];
-  requestAnimationFrame(() => list.painted(drawn, Date.now()));
+  requestAnimationFrame(() => list.painted(drawn, serverTime(Date.now())));
 });
 
 const drawTree = paced(() => {
