@@ -54,7 +54,7 @@ export class Chart {
     const axis = { stroke: muted, font, ticks: { show: false } };
     return {
       ...{ width: this.#element.clientWidth, height: HEIGHT, legend: { show: false } },
-      padding: [8, 4, 0, 0],
+      padding: [8, 16, 0, 0],
       cursor: { y: false, points: { size: 6 }, drag: { setScale: false, x: false } },
       scales: {
         x: { range: ({ data: [at] }, from, to) => [from, to + (at[1] - at[0] || 60)] }, // the last span, too

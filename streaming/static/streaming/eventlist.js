@@ -9,6 +9,7 @@ import { showStatus } from "./status.js";
 
 const FIRST = 50; // rows shown unasked
 const PIECE = 500;
+const MOST_DELAYS = 5000; // kept
 
 export class EventList {
   #id;
@@ -55,6 +56,7 @@ export class EventList {
       if (!row || this.#delays.has(seq)) continue;
       const delay = now - Date.parse(timestamp);
       this.#delays.set(seq, delay);
+      if (this.#delays.size > MOST_DELAYS) this.#delays.delete(this.#delays.keys().next().value);
       setText(row.querySelector(".event-delay"), delayText(delay));
     }
   }

@@ -44,7 +44,7 @@ let loading = null; // AbortController
 let retry = null;
 let isLoaded = false;
 let refetch = null;
-let arrived = []; // events that are not on the screen yet
+let arrived = []; // {seq, timestamp} of events that are not on the screen yet
 
 /** Fetches all anew; what is shown stays until the answer is there. */
 async function load() {
@@ -79,13 +79,16 @@ function fail(error) {
 
 function apply(events) {
   const before = run.execution.status;
+  let isOwn = false;
   for (const event of events) {
     const { own, stale } = run.apply(event);
-    if (own) arrived.push(event);
+    // In a hidden tab nothing gets to the screen, so there is no delay to tell.
+    if (own && !document.hidden) arrived.push({ seq: event.seq, timestamp: event.timestamp });
+    isOwn ||= own;
     if (stale) refetch ??= setTimeout(fetchAgain, REFETCH_MS);
   }
   if (run.execution.status !== before) announce(`Execution ${run.id} is ${run.execution.status}`);
-  if (arrived.length > 0) drawOwn();
+  if (isOwn) drawOwn();
   drawTree();
 }
 
