@@ -28,9 +28,10 @@ class ExecutionPage(Page):
 
     template_name = "streaming/execution.html"
 
-    def get_context_data(self, pk: int, **kwargs: Any) -> dict[str, Any]:
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         user = visibility.signed_in(self.request.user)
-        execution = visibility.visible_executions(user).filter(pk=pk).only("action_ref").first()
+        visible = visibility.visible_executions(user).only("action_ref")
+        execution = visible.filter(pk=kwargs["pk"]).first()
         if execution is None:
             raise Http404
         is_admin = user.is_staff and user.has_perm("executions.view_execution")
