@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: run test lint format bench bench-quick faults psql clean
+.PHONY: run test lint format bench bench-quick faults fuzz psql clean
 .DEFAULT_GOAL := run
 
 run: $(VENV)/.run
@@ -38,6 +38,10 @@ bench-quick: $(VENV)/.bench
 # Breaks things while writers write and clients read, and counts what went wrong.
 faults: $(VENV)/.dev
 	$(BIN)/python -m bench.faults $(ARGS)
+
+# 100,000 made-up requests to either web server; ARGS="--requests 1000000 --seed 7".
+fuzz: $(VENV)/.dev
+	$(BIN)/python -m tests.fuzz $(ARGS)
 
 # A psql on the database of `make run`.
 psql: $(VENV)/.run

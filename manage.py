@@ -17,7 +17,9 @@ def main() -> None:
     try:
         execute_from_command_line(sys.argv)
     except ImproperlyConfigured as exc:
-        sys.exit(f"attune: {exc}")
+        print(f"attune: {exc}", file=sys.stderr)
+        # The 1 of these says what became of an execution or a command.
+        sys.exit(2 if sys.argv[1:2] in (["watch"], ["track"]) else 1)
 
 
 if __name__ == "__main__":

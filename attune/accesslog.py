@@ -1,11 +1,13 @@
-"""Keeps tickets and tokens that are in a URL out of the web server's own access log.
+"""What log lines are not to hold: tickets and tokens of URLs, and tracebacks that anybody can make.
 
-Both servers write it when the response is sent, from objects that the application can reach.
+Both web servers write their access log when the response is sent, from objects that the
+application can reach.
 """
 
 from __future__ import annotations
 
 import functools
+import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import unquote_to_bytes
@@ -50,3 +52,9 @@ def _hide_from_daphne(send: Any, query: bytes) -> None:
     request = send.args[0] if isinstance(send, functools.partial) and send.args else None
     if request is not None and hasattr(request, "uri"):
         request.uri = request.uri.partition(b"?")[0] + b"?" + query
+
+
+def without_traceback(record: logging.LogRecord) -> bool:
+    """A logging filter: the line is enough where it is the client that is wrong."""
+    record.exc_info = None
+    return True

@@ -18,6 +18,10 @@ from attune.static import static_files  # noqa: E402
 from streaming.asgi import with_streams  # noqa: E402
 
 _limits = settings.ATTUNE
+# Of web processes only: a migration may take its time. Waiting for a lock is included.
+_milliseconds = round(_limits.query_seconds * 1000)
+settings.DATABASES["default"]["OPTIONS"]["options"] += f" -c statement_timeout={_milliseconds}"
+
 guard_servers(seconds=_limits.request_seconds, head_bytes=2 * _limits.header_bytes)
 _app = with_streams(bounded_bodies(_django, _limits))
 application = hide_secrets(bounded_heads(static_files(_app), _limits))

@@ -78,14 +78,6 @@ def words(name: str, *, default: list[str]) -> list[str]:
     return [word.strip() for word in value.split(",") if word.strip()] if value else default
 
 
-def choice(name: str, *, default: str, among: tuple[str, ...]) -> str:
-    """Return one of the words `among`."""
-    value = text(name, default)
-    if value not in among:
-        raise refuse(name, f"{value!r} is not known; use {' or '.join(among)}")
-    return value
-
-
 def origins(name: str) -> list[str]:
     """Return a comma-separated list of exact origins, such as https://app.example:8443."""
     found = words(name, default=[])
@@ -95,6 +87,14 @@ def origins(name: str) -> list[str]:
                 name, f"{origin!r} is not an origin; use https://host or https://host:port"
             )
     return found
+
+
+def choice(name: str, *, default: str, among: tuple[str, ...]) -> str:
+    """Return one of the words `among`."""
+    value = text(name, default)
+    if value not in among:
+        raise refuse(name, f"{value!r} is not known; use {' or '.join(among)}")
+    return value
 
 
 def database_url(name: str, *, default: str = "") -> dict[str, str]:

@@ -7,10 +7,12 @@ machine; else they are production's, and what production needs is asked for.
 from __future__ import annotations
 
 import hashlib
+import os
 from datetime import timedelta
 from typing import Any
 
 from attune import env, limits
+from attune.accesslog import without_traceback
 from attune.local.paths import local_paths
 
 # Django's own checks ask for 50; a shorter key is also too weak to sign tokens with.
@@ -216,7 +218,7 @@ REST_FRAMEWORK = {
         "accounts.authentication.Sessions",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
-    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_RENDERER_CLASSES": ["executions.api.jsontext.Renderer"],
     "DEFAULT_PAGINATION_CLASS": "executions.api.pagination.Pages",
     "DEFAULT_PARSER_CLASSES": [
         "executions.api.parsers.Json",
@@ -242,11 +244,35 @@ SPECTACULAR_SETTINGS = {
     ],
 }
 
+# --- manage.py track ----------------------------------------------------------------------
+TRACK_FOLDER = _local.data / "track"  # what could not be recorded yet
+OUTER_TZ = os.environ.get("TZ")  # which Django sets for itself, and a tracked command shall not see
+
+# --- manage.py watch, which is a client ---------------------------------------------------
+WATCH = {
+    "url": env.text("ATTUNE_URL", "http://127.0.0.1:8080"),
+    "token": env.text("ATTUNE_TOKEN"),
+    "username": env.text("ATTUNE_USERNAME"),
+    "password": env.text("ATTUNE_PASSWORD"),
+}
+if IS_LOCAL and not WATCH["username"]:
+    # Whom `manage.py up` makes on its own database.
+    WATCH |= {"username": "demo", "password": "demo"}
+
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
+    "filters": {
+        "no_traceback": {
+            "()": "django.utils.log.CallbackFilter",
+            "callback": without_traceback,
+        }
+    },
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": "WARNING"},
-    "loggers": {"attune": {"level": env.text("ATTUNE_LOG_LEVEL", "INFO").upper()}},
+    "loggers": {
+        "attune": {"level": env.text("ATTUNE_LOG_LEVEL", "INFO").upper()},
+        "django.security.DisallowedHost": {"filters": ["no_traceback"]},
+    },
 }

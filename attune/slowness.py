@@ -62,6 +62,7 @@ def _guard_daphne(seconds: float) -> None:
 
     def idle(self: Any) -> None:
         self._attune_busy = False
+        begin(self)
 
     _after(channel, "connectionMade", begin)
     _after(channel, "connectionLost", _stop)

@@ -74,7 +74,7 @@ def _by_field(detail: Any) -> dict[str, list[str]]:
     """Flatten the messages of serializers: a field, and what is wrong with it."""
     if not isinstance(detail, dict):
         return {"non_field_errors": _texts(detail)}
-    return {str(field): _texts(value) for field, value in detail.items()}
+    return {_encodable(str(field)): _texts(value) for field, value in detail.items()}
 
 
 def _texts(value: Any) -> list[str]:
@@ -82,4 +82,9 @@ def _texts(value: Any) -> list[str]:
         return [f"{key}: {text}" for key, inner in value.items() for text in _texts(inner)]
     if isinstance(value, list):
         return [text for inner in value for text in _texts(inner)]
-    return [str(value)]
+    return [_encodable(str(value))]
+
+
+def _encodable(text: str) -> str:
+    """Return the text without halves of surrogate pairs, which a client may send in JSON."""
+    return text.encode("utf-8", "replace").decode()

@@ -84,7 +84,7 @@ class Sequenced:
 
 
 # Ours among the advisory locks of the database, by "att": a worker is connected; writers may
-# leave out NOTIFY (see 0005_writer.sql); a worker polls.
+# leave out NOTIFY (see 0006_writer.sql); a worker polls.
 _WORKER_LOCK, _NOTIFY_LOCK, _POLL_LOCK = ((0x617474, number) for number in (1, 2, 3))
 
 # The inner query decides by lengths alone how far a page goes.

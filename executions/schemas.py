@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from itertools import islice
 from typing import Any
@@ -17,19 +18,21 @@ MAX_CHARACTERS = 200
 _NOTHING_REMOTE: Registry[Any] = Registry()  # a `$ref` must not make this server fetch a URL
 
 
-def problems(schema: Any, config: Any) -> list[str]:
+def problems(written: str, config: Any) -> list[str]:
     """Return what is wrong with `config`, each with its place; at most MAX_PROBLEMS.
 
-    A schema that is none lets nothing pass: what it wanted cannot be known.
+    `written` is the schema as JSON text. One that is none lets nothing pass: what it wanted
+    cannot be known.
     """
-    if not isinstance(schema, dict | bool):
-        return ["The action's param_schema is no JSON schema."]
     try:
+        schema = json.loads(written)
+        if not isinstance(schema, dict | bool):
+            return ["The action's param_schema is no JSON schema."]
         cls: Any = validator_for(schema, default=Draft202012Validator)
         cls.check_schema(schema)
         found = islice(cls(schema, registry=_NOTHING_REMOTE).iter_errors(config), MAX_PROBLEMS)
         return [_told(error) for error in found]
-    except (SchemaError, Unresolvable, RecursionError, re.error):
+    except (ValueError, SchemaError, Unresolvable, RecursionError, re.error):
         return ["The action's param_schema is no JSON schema that can be used."]
 
 

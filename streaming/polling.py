@@ -3,7 +3,7 @@
 A commit that notifies waits for every other that does, across the write to disk, so all
 writers together get no faster than one. With `ATTUNE_NOTIFY=adaptive` they leave it out while
 a worker polls. The locks by which they agree, and why no commit goes unnoticed in between,
-are in `executions/sql/0005_writer.sql`. With `always` nothing is left out, and a NOTIFY only
+are in `executions/sql/0006_writer.sql`. With `always` nothing is left out, and a NOTIFY only
 cuts the wait for the next poll short.
 """
 

@@ -77,6 +77,7 @@ class Stack:
     env: dict[str, str]
     web_port: int = 0
     processes: dict[str, Process] = field(default_factory=dict)
+    tokens: dict[tuple[int, str], str] = field(default_factory=dict)
 
     @property
     def url(self) -> str:
@@ -97,6 +98,8 @@ class Stack:
         """Start daphne or uvicorn on `port`, or on one of its own, which every start changes."""
         with socket.socket() as listening:
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            # Inherited. uvicorn, which sets it on its own ports, takes this one for a Unix socket.
+            listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             listening.bind(("127.0.0.1", port))
             listening.listen(1024)
             self.web_port = listening.getsockname()[1]
@@ -128,11 +131,14 @@ class Stack:
         return next(float(line.split()[1]) for line in lines if line.split()[0] == name)
 
     def token(self, username: str = "alice") -> str:
-        answer = httpx.post(
-            f"{self.url}/api/v1/auth/token", json={"username": username, "password": "secret"}
-        )
-        assert answer.status_code == 200, answer.text
-        return str(answer.json()["access"])
+        """Sign in, once with each web process: checking a password takes long on purpose."""
+        key = (self.processes["web"].pid, username)
+        if key not in self.tokens:
+            sign_in = {"username": username, "password": "secret"}
+            answer = httpx.post(f"{self.url}/api/v1/auth/token", json=sign_in)
+            assert answer.status_code == 200, answer.text
+            self.tokens[key] = str(answer.json()["access"])
+        return self.tokens[key]
 
     def stop(self) -> None:
         for process in reversed(self.processes.values()):

@@ -10,7 +10,7 @@ from django.http import HttpRequest
 
 from executions import visibility
 from executions.admin.forms import JSONTextField
-from executions.admin.listing import BoundedChangeList, BoundedPaginator
+from executions.admin.listing import BoundedPaginator, PageChangeList
 
 if TYPE_CHECKING:
     Base = admin.ModelAdmin[Any]
@@ -35,8 +35,8 @@ class RefAdminMixin(Base):
         hidden = visibility.hidden_packs(visibility.signed_in(request.user))
         return super().get_queryset(request).exclude(**{f"{self.pack_ref}__in": hidden})
 
-    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[BoundedChangeList]:
-        return BoundedChangeList
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[PageChangeList]:
+        return PageChangeList
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str

@@ -14,6 +14,7 @@ from django.utils.safestring import SafeString
 
 from executions import visibility
 from executions.admin import formatting, related
+from executions.admin.cancelling import cancel_selected, may_cancel
 from executions.admin.filters import (
     ActionFilter,
     PackFilter,
@@ -21,7 +22,7 @@ from executions.admin.filters import (
     StatusFilter,
     parse_id,
 )
-from executions.admin.readonly import ReadOnlyAdmin, execution_link
+from executions.admin.readonly import ReadOnlyAdmin, execution_link, live_link
 from executions.models import Execution, ExecutionEvent
 
 # A search that matches more actions than these finds the executions of the first ones only.
@@ -30,6 +31,7 @@ MAX_SEARCHED_ACTIONS = 1_000
 
 @admin.register(Execution)
 class ExecutionAdmin(ReadOnlyAdmin[Execution]):
+    actions = (cancel_selected,)
     large_columns = ("config", "result")
     list_display = (
         "id",
@@ -39,6 +41,7 @@ class ExecutionAdmin(ReadOnlyAdmin[Execution]):
         "run_time",
         "executor",
         "parent_link",
+        "live",
     )
     sortable_by = ("id", "created_at")  # only what an index sorts
     list_filter = (ParentFilter, StatusFilter, "created", PackFilter, ActionFilter)
@@ -83,7 +86,15 @@ class ExecutionAdmin(ReadOnlyAdmin[Execution]):
         if log.has_view_permission(request):
             tables.append(related.events(log.get_queryset(request), execution))
         context["tables"] = tables
+        context["live_link"] = live_link(execution.pk, "Live page")
         return super().render_change_form(request, context, *args, **kwargs)
+
+    def has_cancel_permission(self, request: HttpRequest) -> bool:
+        return may_cancel(request)
+
+    @admin.display(description="live")
+    def live(self, obj: Execution) -> str:
+        return live_link(obj.pk, "watch")
 
     @admin.display(description="status")
     def status_badge(self, obj: Execution) -> SafeString:

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from typing import Any, ClassVar
 
 from django.contrib import admin
-from django.db.models import Q, QuerySet
+from django.db.models import F, Func, Q, QuerySet, TextField, Value
+from django.db.models.lookups import Exact
 from django.http import HttpRequest
 
 from executions import visibility
@@ -15,6 +16,9 @@ from executions.positions import MAX_BIGINT
 from executions.status import STATUSES
 
 MAX_CHOICES = 50  # what has more is found by the search
+
+# As the index `execution_pack` has it, which also gives the order.
+PACK = Func(F("action_ref"), Value("."), Value(1), function="split_part", output_field=TextField())
 
 Choices = list[tuple[str, str]]
 
@@ -114,7 +118,7 @@ class PackFilter(_ByRef):
         return packs.order_by("ref").values_list("ref", flat=True)
 
     def condition(self, ref: str) -> Q:
-        return visibility.of_packs([ref])
+        return Q(Exact(PACK, ref))
 
 
 class ActionFilter(_ByRef):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.timezone import localtime
 
+from executions.durations import duration
 from executions.status import Status
 
 NOTHING = "-"
@@ -31,20 +32,6 @@ def badge(status: str) -> SafeString:
 def moment(instant: datetime | None) -> str:
     """Return the time to the second: the admin's own format stops at the minute."""
     return NOTHING if instant is None else f"{localtime(instant):%Y-%m-%d %H:%M:%S}"
-
-
-def duration(span: timedelta) -> str:
-    """Return the two largest units of `span`: `350 ms`, `12 s`, `1 m 12 s`, `3 d 4 h`."""
-    # Two clocks may disagree by a little; nothing runs for less than no time.
-    span = max(span, timedelta())
-    if span < timedelta(seconds=1):
-        return f"{span // timedelta(milliseconds=1)} ms"
-    minutes, seconds = divmod(int(span.total_seconds()), 60)
-    hours, minutes = divmod(minutes, 60)
-    days, hours = divmod(hours, 24)
-    units = [(days, "d"), (hours, "h"), (minutes, "m"), (seconds, "s")]
-    first = next(place for place, (number, _) in enumerate(units) if number)
-    return " ".join(f"{number} {unit}" for number, unit in units[first : first + 2])
 
 
 def run_time(

@@ -14,7 +14,7 @@ from django.utils.http import urlencode
 from executions import visibility
 from executions.admin.formatting import NOTHING
 from executions.admin.generics import ModelAdmin
-from executions.admin.listing import BoundedChangeList, BoundedPaginator
+from executions.admin.listing import BoundedPaginator, PageChangeList
 
 M = TypeVar("M", bound=Model)
 
@@ -22,7 +22,7 @@ M = TypeVar("M", bound=Model)
 class ReadOnlyAdmin(ModelAdmin[M]):
     """Of a model that has `action_ref`."""
 
-    actions = None
+    actions: Any = None
     list_per_page = 50
     paginator = BoundedPaginator
     show_facets = admin.ShowFacets.NEVER  # one COUNT over the whole table per choice
@@ -39,8 +39,8 @@ class ReadOnlyAdmin(ModelAdmin[M]):
         hidden = visibility.of_packs(visibility.hidden_packs(visibility.signed_in(request.user)))
         return super().get_queryset(request).exclude(hidden).defer(*self.large_columns)
 
-    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[BoundedChangeList]:
-        return BoundedChangeList
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[PageChangeList]:
+        return PageChangeList
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -58,6 +58,11 @@ def execution_link(pk: int | None) -> str:
         return NOTHING
     url = reverse("admin:executions_execution_change", args=[pk])
     return format_html('<a href="{}">#{}</a>', url, pk)
+
+
+def live_link(pk: int, text: str) -> str:
+    """Return a link to the page that shows the execution live."""
+    return format_html('<a href="/executions/{}/">{}</a>', pk, text)
 
 
 def list_url(model: str, **filters: str | int) -> str:

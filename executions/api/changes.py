@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from django.contrib.auth.models import User
@@ -10,35 +9,34 @@ from rest_framework.exceptions import NotFound, ValidationError
 
 from executions import schemas, visibility
 from executions.api.errors import TransitionNotAllowed, VersionConflict
+from executions.api.jsontext import as_text
 from executions.models import Execution
 from executions.status import allowed_from, cancel_step
 
 
-def create(
-    user: User, *, action_ref: str, config: Any = None, parent: int | None = None
-) -> Execution:
-    """Request a run.
+def create(user: User, *, action_ref: str, config: Any = None, parent: int | None = None) -> int:
+    """Request a run; return its id.
 
     Raises ValidationError where action or parent is unknown or invisible (the same answer), or
     `config` is not what the action takes.
     """
-    action = visibility.visible_actions(user).filter(ref=action_ref).first()
+    actions = as_text(visibility.visible_actions(user), "param_schema", "out_schema")
+    action: Any = actions.filter(ref=action_ref).first()
     if action is None:
         raise ValidationError({"action_ref": [f'No action has the ref "{action_ref}".']})
     if parent is not None and not visibility.visible_executions(user).filter(pk=parent).exists():
         raise ValidationError({"parent": [f"No execution has the id {parent}."]})
-    if action.param_schema is not None:
-        wrong = schemas.problems(action.param_schema, {} if config is None else config)
+    if action.param_schema_text is not None:
+        wrong = schemas.problems(action.param_schema_text, {} if config is None else config)
         if wrong:
             raise ValidationError({"config": wrong})
     execution = Execution.objects.create(
         action=action, action_ref=action.ref, config=config, parent_id=parent, executor=user
     )
-    execution.refresh_from_db()
-    return execution
+    return int(execution.pk)
 
 
-def change(user: User, pk: int, changes: dict[str, Any], *, version: int | None) -> Execution:
+def change(user: User, pk: int, changes: dict[str, Any], *, version: int | None) -> None:
     """Set status, result or both.
 
     Raises NotFound, VersionConflict, or TransitionNotAllowed: what is over stays as it is.
@@ -47,25 +45,25 @@ def change(user: User, pk: int, changes: dict[str, Any], *, version: int | None)
     allowed = allowed_from(execution.status)
     if execution.is_terminal:
         # Said again, as after an answer that got lost, it is no change and no mistake.
-        if any(_text(value) != _text(getattr(execution, name)) for name, value in changes.items()):
+        if not _is_so(pk, changes):
             raise TransitionNotAllowed(execution.status, allowed)
-        return execution
-    if changes.get("status", execution.status) not in (execution.status, *allowed):
+    elif changes.get("status", execution.status) not in (execution.status, *allowed):
         raise TransitionNotAllowed(execution.status, allowed)
-    return _saved(execution, changes)
+    else:
+        _save(execution, changes)
 
 
-def cancel(user: User, pk: int, *, version: int | None = None) -> Execution:
+def cancel(user: User, pk: int, *, version: int | None = None) -> None:
     """Ask for an end; nothing to do where somebody has already. Raises like `change`."""
     execution = _locked(user, pk, version)
     step = cancel_step(execution.status)
     if step is None:
         raise TransitionNotAllowed(execution.status, ())
-    return _saved(execution, {"status": step})
+    _save(execution, {"status": step})
 
 
 def _locked(user: User, pk: int, version: int | None) -> Execution:
-    visible = visibility.visible_executions(user)
+    visible = visibility.visible_executions(user).defer("config", "result")
     execution = visible.select_for_update(of=("self",)).filter(pk=pk).first()
     if execution is None:
         raise NotFound
@@ -74,14 +72,13 @@ def _locked(user: User, pk: int, version: int | None) -> Execution:
     return execution
 
 
-def _saved(execution: Execution, changes: dict[str, Any]) -> Execution:
+def _save(execution: Execution, changes: dict[str, Any]) -> None:
     for name, value in changes.items():
         setattr(execution, name, value)
     execution.save(update_fields=sorted(changes))  # the database drops what changes nothing
-    execution.refresh_from_db()
-    return execution
 
 
-def _text(value: Any) -> str:
-    """Return JSON to compare: in Python, 1 equals true."""
-    return json.dumps(value, sort_keys=True)
+def _is_so(pk: int, changes: dict[str, Any]) -> bool:
+    """Ask the database, which compares any JSON: in Python, 1 equals true."""
+    wanted = {f"{k}__isnull" if v is None else k: v is None or v for k, v in changes.items()}
+    return Execution.objects.filter(pk=pk, **wanted).exists()

@@ -6,6 +6,7 @@ from typing import Any
 
 from rest_framework import serializers
 
+from executions.api.jsontext import JSONTextField
 from executions.models import Action, Execution, Pack
 from executions.status import STATUSES
 
@@ -23,6 +24,9 @@ class PackSerializer(serializers.ModelSerializer[Pack]):
 
 
 class ActionSerializer(serializers.ModelSerializer[Action]):
+    param_schema = JSONTextField(read_only=True)
+    out_schema = JSONTextField(read_only=True)
+
     class Meta:
         model = Action
         fields = [
@@ -35,6 +39,8 @@ class ExecutionSerializer(serializers.ModelSerializer[Execution]):
     """An execution as it is. Keys as in a stream's `data`, and the rest of the row."""
 
     action_id = serializers.IntegerField(read_only=True, allow_null=True)
+    config = JSONTextField(read_only=True)
+    result = JSONTextField(read_only=True)
 
     class Meta:
         model = Execution

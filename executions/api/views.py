@@ -1,11 +1,11 @@
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, ClassVar
 
-from django.db import connection
+import orjson
+from django.db import connection, transaction
 from django.db.models import QuerySet
 from drf_spectacular.utils import extend_schema_view
 from rest_framework import mixins, status, viewsets
@@ -18,7 +18,7 @@ from rest_framework.views import APIView
 
 from executions import eventlog, parameters, visibility
 from executions.api import changes, listing, operations, stats
-from executions.api.bounds import bounded
+from executions.api.jsontext import as_text
 from executions.api.pagination import page_size
 from executions.api.parsers import Json
 from executions.api.serializers import (
@@ -48,7 +48,8 @@ class StrictParameters(APIView):
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
         self.query = dict(request.query_params.lists())
-        parameters.check_names(self.query, self.known.get(getattr(self, "action", ""), ()))
+        if action := getattr(self, "action", None):  # else the method is refused
+            parameters.check_names(self.query, self.known.get(action, ()))
 
 
 @extend_schema_view(
@@ -85,66 +86,63 @@ class ExecutionViewSet(
                 self.headers[CURSOR_HEADER] = str(eventlog.state_now(cursor).position)
 
     def get_queryset(self) -> QuerySet[Execution]:
-        return visibility.visible_executions(visibility.signed_in(self.request.user))
+        return _written(visibility.visible_executions(visibility.signed_in(self.request.user)))
 
     def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         asked = listing.parse(self.query)
         self.ordering = asked.ordering
-        with bounded():
-            rows = listing.select(replace(asked, filter=self._hidden(asked.filter)))
-            page = self.paginate_queryset(rows)
-            return self.get_paginated_response(self.get_serializer(page, many=True).data)
+        rows = listing.select(replace(asked, filter=self._hidden(asked.filter)))
+        page = self.paginate_queryset(_written(rows))
+        return self.get_paginated_response(self.get_serializer(page, many=True).data)
 
     def create(self, request: Request) -> Response:
         new = NewExecutionSerializer(data=request.data)
         new.is_valid(raise_exception=True)
-        with bounded():
-            user = visibility.signed_in(request.user)
-            execution = changes.create(user, **new.validated_data)
-        return Response(self.get_serializer(execution).data, status=status.HTTP_201_CREATED)
+        with transaction.atomic():
+            made = changes.create(visibility.signed_in(request.user), **new.validated_data)
+            return self._row(made, status=status.HTTP_201_CREATED)
 
     def partial_update(self, request: Request, pk: str) -> Response:
         change = ExecutionChangeSerializer(data=request.data)
         change.is_valid(raise_exception=True)
         fields: dict[str, Any] = dict(change.validated_data)
         version = fields.pop("version", None)
-        with bounded():
-            user = visibility.signed_in(request.user)
-            execution = changes.change(user, int(pk), fields, version=version)
-        return Response(self.get_serializer(execution).data)
+        with transaction.atomic():
+            changes.change(visibility.signed_in(request.user), int(pk), fields, version=version)
+            return self._row(int(pk))
 
     @action(detail=True, methods=["post"])
     def cancel(self, request: Request, pk: str) -> Response:
         asked = CancelSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
-        with bounded():
-            user = visibility.signed_in(request.user)
-            execution = changes.cancel(user, int(pk), **asked.validated_data)
-        return Response(self.get_serializer(execution).data)
+        with transaction.atomic():
+            changes.cancel(visibility.signed_in(request.user), int(pk), **asked.validated_data)
+            return self._row(int(pk))
 
     @action(detail=True)
     def events(self, request: Request, pk: str) -> Response:
         after = parameters.integer("after", self.query, low=0, high=MAX_BIGINT, default=0)
         limit = page_size(self.query)
-        with bounded():
-            execution = self.get_object()
-            where = log_where(self._hidden(Filter(executions=frozenset({execution.pk}))))
-            with connection.cursor() as cursor:
-                page = eventlog.history(
-                    cursor,
-                    after=after,
-                    limit=limit,
-                    max_bytes=HISTORY_BYTES,
-                    condition=where.condition,
-                    values=where.values,
-                )
+        visible = visibility.visible_executions(visibility.signed_in(request.user))
+        if not visible.filter(pk=pk).exists():
+            raise NotFound
+        where = log_where(self._hidden(Filter(executions=frozenset({int(pk)}))))
+        with connection.cursor() as cursor:
+            page = eventlog.history(
+                cursor,
+                after=after,
+                limit=limit,
+                max_bytes=HISTORY_BYTES,
+                condition=where.condition,
+                values=where.values,
+            )
         is_cut = bool(page.events) and page.upto == page.events[-1].seq
         url = request.build_absolute_uri()
         return Response(
             {
                 "next": replace_query_param(url, "after", str(page.upto)) if is_cut else None,
                 "previous": None,
-                "results": [json.loads(event.body) for event in page.events],
+                "results": [orjson.Fragment(event.body) for event in page.events],
             }
         )
 
@@ -153,9 +151,13 @@ class ExecutionViewSet(
         minutes = parameters.integer(
             "minutes", self.query, low=1, high=stats.MAX_MINUTES, default=60
         )
-        with bounded():
-            filter = self._hidden(parameters.parse_filter(self.query))
-            return Response(stats.collect(filter, minutes=minutes))
+        filter = self._hidden(parameters.parse_filter(self.query))
+        return Response(stats.collect(filter, minutes=minutes))
+
+    def _row(self, pk: int, **answer: Any) -> Response:
+        """Return the row as the change of this transaction left it."""
+        row = _written(Execution.objects.all()).get(pk=pk)
+        return Response(self.get_serializer(row).data, **answer)
 
     def _hidden(self, filter: Filter) -> Filter:
         """Return the filter with what may not be seen; an invisible root is an unknown one."""
@@ -163,6 +165,10 @@ class ExecutionViewSet(
         if not visibility.all_visible(filter.roots, visibility.refs_of(filter.roots), hidden):
             raise NotFound("root: no such execution")
         return filter.hiding(hidden)
+
+
+def _written(rows: QuerySet[Execution]) -> QuerySet[Execution]:
+    return as_text(rows, "config", "result")
 
 
 @extend_schema_view(list=operations.PACKS)
@@ -173,6 +179,7 @@ class PackViewSet(StrictParameters, mixins.ListModelMixin, viewsets.GenericViewS
 
     def get_queryset(self) -> QuerySet[Pack]:
         packs = visibility.visible_packs(visibility.signed_in(self.request.user))
+        packs = packs.defer("conf_schema", "config", "meta")
         refs = parameters.packs("ref", self.query)
         return packs.filter(ref__in=refs) if refs else packs
 
@@ -187,6 +194,7 @@ class ActionViewSet(StrictParameters, mixins.ListModelMixin, viewsets.GenericVie
         actions = visibility.visible_actions(visibility.signed_in(self.request.user))
         refs = parameters.texts("ref", self.query)
         packs = parameters.packs("pack", self.query)
+        actions = as_text(actions, "param_schema", "out_schema")
         actions = actions.filter(ref__in=refs) if refs else actions
         return actions.filter(pack__ref__in=packs) if packs else actions
 

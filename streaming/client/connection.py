@@ -11,13 +11,12 @@ from typing import TypeAlias
 import httpx
 
 from .errors import AccessDenied, BadRequest, NotFound, ProtocolError
-from .tokens import TokenProvider
+from .tokens import PASSING, TokenProvider
 
 PATH = "/api/v1/executions/stream"
 # The server waits up to 5 s for a connection to its database before it answers.
 OPEN_SECONDS = 30.0
 Params: TypeAlias = tuple[tuple[str, str], ...]
-_PASSING = frozenset({408, 425, 429})  # and everything from 500 on
 _REFUSED = {400: BadRequest, 403: AccessDenied, 404: NotFound}
 
 
@@ -117,7 +116,7 @@ async def _refusal(response: httpx.Response) -> Exception:
         await response.aclose()
     if status == 204:
         return Over()
-    if status in _PASSING or status >= 500:
+    if status in PASSING or status >= 500:
         return Lost(detail or f"the server answers {status}", seconds=_retry_after(response))
     if status == 401:
         return AccessDenied(detail or "the server refuses the token")

@@ -19,7 +19,7 @@ from .query import Query
 
 # Until `connected` says how often there are heartbeats.
 FIRST_FRAME_SECONDS = 30.0
-# Two heartbeats may be late, by so much each.
+# One heartbeat may be lost, and the next one late by so much.
 MISSED_HEARTBEATS = 2.0
 LATE_SECONDS = 2.0
 # How often to ask for an execution that does not exist yet.
@@ -124,11 +124,12 @@ class AsyncEvents:
         self._tells_state = tells_state
         self._on_reset = on_reset
         self._events = self._run()
+        self._in_snapshot = False
 
     @property
     def cursor(self) -> str | None:
-        """Where a later stream can resume."""
-        return self._messages.cursor
+        """Where a later stream can resume; None until the whole of a snapshot is told."""
+        return None if self._in_snapshot else self._messages.cursor
 
     def __aiter__(self) -> AsyncIterator[Event]:
         return self
@@ -146,8 +147,10 @@ class AsyncEvents:
             if isinstance(message, Event):
                 yield message
             elif isinstance(message, Snapshot):
+                self._in_snapshot = True
                 for event in message.events:
                     yield event
+                self._in_snapshot = False
             elif isinstance(message, Reset):
                 self._reset(message)
 
@@ -160,7 +163,7 @@ class AsyncEvents:
 
 def _quiet_seconds(heartbeat_seconds: float) -> float:
     """Return after how much silence a connection counts as dead."""
-    return MISSED_HEARTBEATS * (heartbeat_seconds + LATE_SECONDS)
+    return MISSED_HEARTBEATS * heartbeat_seconds + LATE_SECONDS
 
 
 async def _heard(chunks: AsyncIterator[bytes], seconds: float) -> bytes:

@@ -12,7 +12,6 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 import httpx
-import psycopg
 import pytest
 
 from streaming.client import (
@@ -41,6 +40,24 @@ from tests.servers import Stack, add_user, wait_for
 def client(stack: Stack) -> Iterator[Client]:
     with Client(stack.url, stack.token()) as client:
         yield client
+
+
+@pytest.fixture(scope="module")
+def own_web(_session_stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A web server beside that of the shared stack: quick to notice, and to be mistreated."""
+    folder = tmp_path_factory.mktemp("web")
+    stack = Stack(_session_stack.database_url, folder, _session_stack.env)
+    try:
+        stack.start_web(
+            ATTUNE_RETRY_MILLISECONDS="100",
+            ATTUNE_HEARTBEAT_SECONDS="0.2",
+            ATTUNE_ACCESS_CHECK_SECONDS="0.2",
+            ATTUNE_ACCESS_TOKEN_SECONDS="2",
+        )
+        stack.wait_ready()
+        yield stack
+    finally:
+        stack.stop()
 
 
 def tokens(stack: Stack, username: str = "alice") -> PasswordTokens:
@@ -179,7 +196,7 @@ def test_it_misses_nothing_while_everything_is_killed(own_stack: Stack) -> None:
         tell(stream, Connected)
         with ThreadPoolExecutor() as threads:
             told = threads.submit(list, stream)
-            for _ in range(3):
+            for _ in range(2):
                 write(conn, execution)
                 own_stack.processes["worker"].kill()
                 write(conn, execution)
@@ -191,7 +208,7 @@ def test_it_misses_nothing_while_everything_is_killed(own_stack: Stack) -> None:
             set_status(conn, execution, "completed")
             messages = told.result()
     versions = [m.version for m in messages if isinstance(m, Event)]
-    assert versions == list(range(2, 3 * 3 * 20 + 3))
+    assert versions == list(range(2, 2 * 3 * 20 + 3))
     assert any(isinstance(m, Waiting) for m in messages)
     assert all(m.resumed for m in messages if isinstance(m, Connected))
     assert isinstance(messages[-1], End) and not [m for m in messages if isinstance(m, Reset)]
@@ -205,42 +222,38 @@ def write(conn: Connection, execution: int) -> None:
         )
 
 
-def test_it_notices_a_connection_that_is_dead(own_stack: Stack) -> None:
-    own_stack.processes["web"].stop()
-    web = own_stack.start_web(ATTUNE_HEARTBEAT_SECONDS="0.2")
-    own_stack.wait_ready()
-    with own_stack.sql() as conn, Client(own_stack.url, own_stack.token()) as client:
-        stream = client.messages()
+def test_it_notices_a_connection_that_is_dead(own_web: Stack) -> None:
+    web = own_web.processes["web"]
+    with own_web.sql() as conn, Client(own_web.url, tokens(own_web)) as client:
+        execution = add_execution(conn)
+        stream = client.messages(Query(execution_id=execution))
         tell(stream, Connected)
         web.child.send_signal(signal.SIGSTOP)
         try:
             waiting = tell(stream, Waiting)
         finally:
             web.child.send_signal(signal.SIGCONT)
-        assert waiting.reason == "nothing was heard for 4.4 s"
-        add_execution(conn)
-        assert tell(stream, Event).execution.status == "requested"
+        assert waiting.reason == "nothing was heard for 2.4 s"
+        set_status(conn, execution, "running")
+        assert tell(stream, Event).execution.status == "running"
 
 
-def test_it_gets_a_new_token_where_the_last_one_ends(own_stack: Stack) -> None:
-    own_stack.processes["web"].stop()
-    own_stack.start_web(ATTUNE_ACCESS_TOKEN_SECONDS="1")
-    own_stack.wait_ready()
-    provider, given = tokens(own_stack), []
+def test_it_gets_a_new_token_where_the_last_one_ends(own_web: Stack) -> None:
+    provider, given = tokens(own_web), []
 
     async def counted() -> str:
         given.append(await provider())
         return given[-1]
 
-    with own_stack.sql() as conn, Client(own_stack.url, counted) as client:
+    with own_web.sql() as conn, Client(own_web.url, counted) as client:
         execution = add_execution(conn)
         stream = client.messages(Query(execution_id=execution, until_terminal=True))
-        for _ in range(3):
-            tell(stream, Connected)
-            assert tell(stream, Waiting).reason == "the token has expired"
+        tell(stream, Connected)
+        assert tell(stream, Waiting).reason == "the token has expired"
+        tell(stream, Connected)  # with a token for the refresh token
         set_status(conn, execution, "completed")
         assert [e.execution.status for e in stream if isinstance(e, Event)] == ["completed"]
-    assert len(set(given)) == len(given) >= 3
+    assert len(set(given)) == len(given) >= 2
 
 
 def test_it_tells_a_reset_and_what_is_true_after_it(stack: Stack, client: Client) -> None:
@@ -249,26 +262,21 @@ def test_it_tells_a_reset_and_what_is_true_after_it(stack: Stack, client: Client
         resets: list[Reset] = []
         asked = {"execution_id": execution, "last_event_id": "feed-1"}
         events = client.events(Query(**asked, snapshot=True), on_reset=resets.append)
-        assert (next(events).execution.id, next(iter(resets)).reason) == (
-            execution,
-            "epoch_changed",
-        )
+        assert next(events).execution.id == execution
+        assert [reset.reason for reset in resets] == ["epoch_changed"]
+        # The rest of a snapshot would be missing from a stream that resumed within it.
+        assert events.cursor is None
         # Without a snapshot and without a hook, a gap would go unnoticed.
         with pytest.raises(HistoryLost, match="events were missed"):
             next(client.events(Query(**asked)))
 
 
-def test_it_goes_on_after_a_connection_that_ends_within_a_frame(own_stack: Stack) -> None:
+def test_it_goes_on_after_a_connection_that_ends_within_a_frame(own_web: Stack) -> None:
     """Through a proxy that cuts every connection after some bytes."""
-    stack = own_stack
-    stack.processes["web"].stop()
-    stack.start_web(ATTUNE_RETRY_MILLISECONDS="100")
-    stack.wait_ready()
-    with stack.sql() as conn, cutting_proxy(stack.web_port, every=1500) as port:
+    with own_web.sql() as conn, cutting_proxy(own_web.web_port, every=1500) as port:
         execution = add_execution(conn)
-        token = stack.token()
         asked = Query(execution_id=execution, snapshot=True, until_terminal=True)
-        with Client(f"http://127.0.0.1:{port}", token) as client:
+        with Client(f"http://127.0.0.1:{port}", tokens(own_web)) as client:
             stream = client.messages(asked)
             tell(stream, Snapshot)
             write(conn, execution)
@@ -323,6 +331,9 @@ def test_it_says_what_is_wrong_for_good(stack: Stack, client: Client) -> None:
     refused = PasswordTokens(stack.url, "alice", "wrong")
     with Client(stack.url, refused) as wrong, pytest.raises(AccessDenied, match="'alice'"):
         next(wrong.messages())
+    elsewhere = PasswordTokens(f"{stack.url}/elsewhere", "alice", "secret")
+    with Client(stack.url, elsewhere) as wrong, pytest.raises(ProtocolError, match="no token"):
+        next(wrong.messages())
 
 
 @pytest.mark.parametrize(
@@ -337,12 +348,9 @@ def test_it_says_that_the_address_is_wrong(stack: Stack, url: str, text: str) ->
         next(client.messages())
 
 
-def test_it_stops_for_a_user_who_was_deactivated(stack: Stack) -> None:
-    add_user(stack.database_url, "leaver")
-    with (
-        psycopg.connect(stack.database_url, autocommit=True) as conn,
-        Client(stack.url, tokens(stack, "leaver")) as client,
-    ):
+def test_it_stops_for_a_user_who_was_deactivated(own_web: Stack) -> None:
+    add_user(own_web.database_url, "leaver")
+    with own_web.sql() as conn, Client(own_web.url, tokens(own_web, "leaver")) as client:
         stream = client.messages()
         tell(stream, Connected)
         conn.execute("UPDATE attune.auth_user SET is_active = false WHERE username = 'leaver'")

@@ -108,9 +108,9 @@ def test_it_refuses_what_is_too_large(server: Stack) -> None:
     is_daphne = "daphne" in str(server.processes["web"].child.args)
     for headers, query, status in (({}, "status=" + "x" * 20_000, 414), (many, "", 431)):
         url = f"{server.stream_url}?{query}"
-        if is_daphne:  # whose own limit is 16 KiB
-            with pytest.raises(httpx.RemoteProtocolError):
-                httpx.get(url, headers={**token, **headers})
+        if is_daphne:  # which closes by itself at 16 KiB, with or without a word
+            with suppress(httpx.RemoteProtocolError):
+                assert httpx.get(url, headers={**token, **headers}).status_code == 400
         else:
             answer = httpx.get(url, headers={**token, **headers})
             assert (answer.status_code, answer.json()["code"]) == (status, "too_large")

@@ -17,8 +17,10 @@ PUBLIC = {
 }
 PUBLIC |= {"executions.models", "executions.filters", "executions.positions"}
 PUBLIC |= {"executions.snapshots", "executions.parameters", "executions.errors"}
+PUBLIC |= {"executions.durations"}
 PURE = {
     "executions/status.py",
+    "executions/durations.py",
     "executions/eventlog.py",
     "executions/filters.py",
     "executions/parameters.py",
@@ -32,6 +34,9 @@ PURE = {
     "streaming/feeds.py",
     "streaming/watch.py",
     "streaming/frames.py",
+    "streaming/console/board.py",
+    "streaming/console/screen.py",
+    "streaming/console/lines.py",
 }
 
 

@@ -43,7 +43,8 @@ function walk(executions, root, folded) {
   for (const execution of [...byId.values()].sort(byAge)) {
     if (execution.id === root) continue;
     const parent = byId.has(execution.parent) ? execution.parent : root;
-    children.set(parent, [...(children.get(parent) ?? []), execution]);
+    if (!children.has(parent)) children.set(parent, []);
+    children.get(parent).push(execution);
   }
   const rows = [];
   const seen = new Set(); // plain SQL can make a circle
@@ -61,10 +62,17 @@ function walk(executions, root, folded) {
 }
 
 function byAge(one, other) {
-  return Date.parse(one.created) - Date.parse(other.created) || one.id - other.id;
+  return times(one).from - times(other).from || one.id - other.id;
 }
 
-function times({ created, started, finished }) {
+const known = new WeakMap(); // parsing the times of a large tree takes longer than all the rest
+
+function times(execution) {
+  if (!known.has(execution)) known.set(execution, parseTimes(execution));
+  return known.get(execution);
+}
+
+function parseTimes({ created, started, finished }) {
   const from = Date.parse(created);
   const start = started ? Math.max(from, Date.parse(started)) : null;
   return { from, start, to: finished ? Math.max(start ?? from, Date.parse(finished)) : null };

@@ -13,11 +13,11 @@ export class GanttView {
   #lines;
   #body;
   #template;
-  #rows = new Map(); // id → element
+  #rows = new Map(); // id → the parts of a row
   #folded = new Set();
   #run = null;
   #shown = null;
-  #ticks = "";
+  #drawn = ""; // the axis
   #now = 0;
 
   /** `element` has the rows of head and body; `template` is one row. */
@@ -60,71 +60,45 @@ export class GanttView {
       ...{ root: this.#run.id, now, folded: this.#folded, most: MOST_ROWS },
     });
     this.#shown = shown;
-    this.#element.style.setProperty("--span", shown.to);
-    this.#element.style.setProperty("--now", Math.max(0, now - shown.from));
     this.#element.toggleAttribute("data-open", shown.isOpen);
-    this.#drawTicks(shown);
+    this.#drawAxis(shown);
     const ids = new Set(shown.rows.map(({ id }) => id));
-    for (const [id, element] of this.#rows) {
-      if (!ids.has(id)) element.remove();
-      if (!ids.has(id)) this.#rows.delete(id);
+    for (const [id, { element }] of this.#rows) {
+      if (ids.has(id)) continue;
+      element.remove();
+      this.#rows.delete(id);
     }
     shown.rows.forEach((row, index) => this.#place(row, index, now));
   }
 
+  /** Touches only what is not yet as it should be: a tree may have a thousand rows. */
   #place(row, index, now) {
-    const element = this.#rows.get(row.id) ?? this.#template.content.firstElementChild.cloneNode(true);
-    this.#rows.set(row.id, element);
+    if (!this.#rows.has(row.id)) this.#rows.set(row.id, partsOf(this.#template));
+    const parts = this.#rows.get(row.id);
     const there = this.#body.children[index] ?? null;
-    if (there !== element) this.#body.insertBefore(element, there);
-    this.#fill(element, row);
-    this.#duration(element, row, now);
+    if (there !== parts.element) this.#body.insertBefore(parts.element, there);
+    const { depth, children, isFolded, bar, execution } = row;
+    const shows = [execution.status, depth, children, isFolded, bar.from, bar.start, bar.to].join();
+    if (shows === parts.shows) return;
+    parts.shows = shows;
+    fill(parts, row);
+    this.#duration(parts, row, now);
   }
 
-  #fill(element, { id, depth, execution, children, isFolded, bar }) {
-    const find = (selector) => element.querySelector(selector);
-    element.style.setProperty("--depth", depth);
-    element.style.setProperty("--from", bar.from);
-    element.style.setProperty("--start", bar.start ?? bar.to ?? "var(--now)");
-    element.style.setProperty("--to", bar.to ?? "var(--now)");
-    const link = find("[data-name]");
-    const fold = find(".gantt-fold");
-    fold.classList.toggle("none", children === 0);
-    fold.disabled = children === 0;
-    fold.setAttribute("aria-expanded", String(!isFolded));
-    fold.setAttribute("aria-label", `Children of ${id}`);
-    element.toggleAttribute("data-waits", bar.start === null);
-    if (element.dataset.id && element.dataset.status === execution.status) return;
-    element.dataset.id = id;
-    element.dataset.status = execution.status;
-    setText(link, execution.action_ref);
-    link.title = `${execution.action_ref} #${id}`;
-    if (depth > 0) link.href = `/executions/${id}/`;
-    setText(find("[data-id-text]"), `#${id}`);
-    const icon = find("[data-icon]");
-    icon.dataset.status = execution.status;
-    icon.title = execution.status;
-    icon.replaceChildren(statusIcon(execution.status));
-  }
-
-  #duration(element, { depth, execution, bar }, now) {
+  #duration({ duration }, { bar }, now) {
     const isOpen = bar.to === null;
     const end = bar.to ?? now - this.#shown.from;
-    const ran = bar.start === null ? null : durationText(end - bar.start, isOpen);
-    setText(element.querySelector("[data-duration]"), ran ?? (isOpen ? "–" : "never ran"));
-    const words = [`Level ${depth + 1}`, execution.status];
-    if (!isOpen) {
-      // What goes on would be said anew each second.
-      words.push(`waited ${durationText((bar.start ?? end) - bar.from)}`, ran ? `ran ${ran}` : "never ran");
-    }
-    setText(element.querySelector("[data-words]"), words.join(", "));
-    element.querySelector(".gantt-track").title = words.slice(1).join(", ");
+    if (bar.start === null) setText(duration, isOpen ? "–" : "never ran");
+    else setText(duration, durationText(end - bar.start, isOpen));
   }
 
-  #drawTicks({ to, ticks }) {
-    const text = `${to}/${ticks}`;
-    if (text === this.#ticks) return;
-    this.#ticks = text;
+  /** Only where it is another one: every bar depends on it. */
+  #drawAxis({ from, to, ticks }) {
+    const axis = `${from}/${to}/${ticks}`;
+    if (axis === this.#drawn) return;
+    this.#drawn = axis;
+    this.#element.style.setProperty("--span", to);
+    this.#element.style.setProperty("--now", Math.max(0, this.#now - from));
     const at = (element, ms) => {
       element.style.left = `${(ms / to) * 100}%`;
       return element;
@@ -138,4 +112,47 @@ export class GanttView {
     if (!this.#folded.delete(id)) this.#folded.add(id);
     this.#lay(this.#now);
   }
+}
+
+/** A new row, and the places in it. */
+function partsOf(template) {
+  const element = template.content.firstElementChild.cloneNode(true);
+  const find = (selector) => element.querySelector(selector);
+  return {
+    ...{ element, shows: "", fold: find(".gantt-fold"), icon: find("[data-icon]"), link: find("[data-name]") },
+    ...{ id: find("[data-id-text]"), track: find(".gantt-track"), words: find("[data-words]") },
+    duration: find("[data-duration]"),
+  };
+}
+
+function fill({ element, fold, icon, link, id: idText, words, track }, { id, depth, execution, children, isFolded, bar }) {
+  const { status, action_ref: ref } = execution;
+  element.style.setProperty("--depth", depth);
+  element.style.setProperty("--from", bar.from);
+  element.style.setProperty("--start", bar.start ?? bar.to ?? "var(--now)");
+  element.style.setProperty("--to", bar.to ?? "var(--now)");
+  element.toggleAttribute("data-waits", bar.start === null);
+  fold.classList.toggle("none", children === 0);
+  fold.disabled = children === 0;
+  fold.setAttribute("aria-expanded", String(!isFolded));
+  fold.setAttribute("aria-label", `Children of ${id}`);
+  setText(link, ref);
+  link.title = `${ref} #${id}`;
+  if (depth > 0) link.href = `/executions/${id}/`;
+  setText(idText, `#${id}`);
+  const told = toldOf(status, bar);
+  setText(words, `Level ${depth + 1}, ${told}`);
+  track.title = told;
+  if (element.dataset.status === status) return;
+  element.dataset.id = id;
+  element.dataset.status = icon.dataset.status = status;
+  icon.title = status;
+  icon.replaceChildren(statusIcon(status));
+}
+
+/** A bar in words; of what goes on only the status, which is not said anew each second. */
+function toldOf(status, { from, start, to }) {
+  if (to === null) return status;
+  const ran = start === null ? "never ran" : `ran ${durationText(to - start)}`;
+  return `${status}, waited ${durationText((start ?? to) - from)}, ${ran}`;
 }

@@ -128,14 +128,31 @@ BEGIN
     RETURN NULL;
 END $$;
 
+-- Twice the same INSERT: the silent one, without a loop over what it inserted, saves a single
+-- UPDATE a quarter of what its event costs.
 CREATE FUNCTION attune.execution_updated_v2() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     SET enable_nestloop = off AS $$
 DECLARE
-    room float8 := CASE WHEN attune.notify_adaptive_v1() AND attune.writes_silently_v1()
-        THEN 0 ELSE attune.notify_room_v1() END;
+    room float8;
     change attune.execution_inbox;
 BEGIN
+    IF attune.notify_adaptive_v1() AND attune.writes_silently_v1() THEN
+        INSERT INTO attune.execution_inbox (
+            execution, version, op, status, old_status, action, action_ref, parent,
+            enforcement, executor, created, updated, started, finished, result, truncated)
+        SELECT e.id, e.version, 'UPDATE', e.status, o.status, e.action, e.action_ref, e.parent,
+            e.enforcement, e.executor, e.created, e.updated, e.started, e.finished,
+            r.written, e.result IS NOT NULL AND r.written IS NULL
+        FROM changed_rows e
+        JOIN old_rows o ON o.id = e.id AND o.version <> e.version
+        CROSS JOIN LATERAL (
+            SELECT CASE WHEN e.result IS NOT NULL THEN attune.result_text_v1(e.result) END OFFSET 0
+        ) r (written);
+        RETURN NULL;
+    END IF;
+
+    room := attune.notify_room_v1();
     FOR change IN
         INSERT INTO attune.execution_inbox AS inbox (
             execution, version, op, status, old_status, action, action_ref, parent,

@@ -4,5 +4,5 @@ from executions.migrations._sql import RunSQLFile
 
 
 class Migration(migrations.Migration):
-    dependencies = [("executions", "0004_list_indexes")]
-    operations = [RunSQLFile("0005_writer")]
+    dependencies = [("executions", "0005_pack_times")]
+    operations = [RunSQLFile("0006_writer")]

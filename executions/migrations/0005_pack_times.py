@@ -1,0 +1,8 @@
+from django.db import migrations
+
+from executions.migrations._sql import RunSQLFile
+
+
+class Migration(migrations.Migration):
+    dependencies = [("executions", "0004_list_indexes")]
+    operations = [RunSQLFile("0005_pack_times")]

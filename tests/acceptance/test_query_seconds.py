@@ -1,0 +1,66 @@
+"""No request waits for the database longer than ATTUNE_QUERY_SECONDS."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from tests.rows import add_execution
+from tests.servers import Stack
+
+PATHS = [
+    "executions",
+    "executions?ordering=-updated&status=running",
+    "executions/stats",
+    "executions/{id}",
+    "executions/{id}/events",
+    "packs",
+    "actions",
+]
+
+
+@pytest.fixture
+def api(own_stack: Stack) -> Iterator[httpx.Client]:
+    own_stack.processes["web"].stop()
+    own_stack.start_web(ATTUNE_QUERY_SECONDS="0.2")
+    own_stack.wait_ready()
+    headers = {"Authorization": f"Bearer {own_stack.token()}"}
+    with httpx.Client(base_url=f"{own_stack.url}/api/v1/", headers=headers) as client:
+        yield client
+
+
+def refused(answer: httpx.Response) -> bool:
+    if answer.status_code != 503:
+        return False
+    assert answer.json()["code"] == "unavailable"
+    assert answer.json()["detail"]
+    assert answer.headers["Retry-After"] == "2"
+    return True
+
+
+def test_it_ends_a_query_that_takes_too_long(own_stack: Stack, api: httpx.Client) -> None:
+    with own_stack.sql() as conn:
+        execution = add_execution(conn)
+        paths = [path.format(id=execution) for path in PATHS]
+        tables = "pack, action, execution, execution_event, stream_state, auth_user"
+        for table in tables.split(", "):
+            with conn.transaction():
+                conn.execute(f"LOCK TABLE attune.{table} IN ACCESS EXCLUSIVE MODE")
+                answers = {path: refused(api.get(path)) for path in paths}
+            if table in ("stream_state", "auth_user"):
+                assert all(waited for path, waited in answers.items() if "exec" in path), table
+            assert any(answers.values()), table
+            assert {api.get(path).status_code for path in paths} == {200}, table
+
+
+def test_it_ends_a_change_that_waits_for_another(own_stack: Stack, api: httpx.Client) -> None:
+    with own_stack.sql() as conn:
+        execution = add_execution(conn)
+        path = f"executions/{execution}"
+        with conn.transaction():
+            conn.execute("SELECT FROM attune.execution WHERE id = %s FOR UPDATE", [execution])
+            assert refused(api.patch(path, json={"status": "running"}))
+            assert refused(api.post(f"{path}/cancel"))
+        assert api.patch(path, json={"status": "running"}).json()["version"] == 2
