@@ -6,6 +6,10 @@ from .messages import Close, Connected, End, Event, Message, Reset, Snapshot, de
 from .parser import Frame
 
 
+# With which a client begins, and which no reset answers.
+FIRST_CURSORS = (None, "earliest", "now")
+
+
 class Progress:
     """Decides what of the frames is news, and from where to go on when the connection is lost.
 
@@ -29,6 +33,9 @@ class Progress:
             return None
         if isinstance(message, Connected):
             self._snapshot_due = self._wants_snapshot and not message.resumed
+            if not message.resumed and self.cursor not in FIRST_CURSORS:
+                # A reset follows. Cut off before it, the next connection has to get it.
+                return message
         elif isinstance(message, Reset):
             self._snapshot_due = self._wants_snapshot
             if self._snapshot_due:

@@ -273,7 +273,7 @@ def test_it_tells_a_reset_and_what_is_true_after_it(stack: Stack, client: Client
 
 def test_it_goes_on_after_a_connection_that_ends_within_a_frame(own_web: Stack) -> None:
     """Through a proxy that cuts every connection after some bytes."""
-    with own_web.sql() as conn, cutting_proxy(own_web.web_port, every=1500) as port:
+    with own_web.sql() as conn, cutting_proxy(own_web.web_port, every=4000) as port:
         execution = add_execution(conn)
         asked = Query(execution_id=execution, snapshot=True, until_terminal=True)
         with Client(f"http://127.0.0.1:{port}", tokens(own_web)) as client:

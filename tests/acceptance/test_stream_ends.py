@@ -137,7 +137,7 @@ def test_it_tells_a_slow_client_and_lets_it_resume(server: Stack) -> None:
 
 
 def test_it_ends_every_stream_before_it_goes(server: Stack) -> None:
-    web, token = server.processes.pop("web"), server.token()
+    token, web = server.token(), server.processes.pop("web")
     with ExitStack() as clients, server.sql() as conn:
         streams = [clients.enter_context(open_stream(server.stream_url, token)) for _ in range(5)]
         add_execution(conn)
@@ -154,7 +154,7 @@ def test_it_ends_every_stream_before_it_goes(server: Stack) -> None:
 
 
 def test_it_goes_within_ten_seconds_whatever_its_clients_do(server: Stack) -> None:
-    web, token = server.processes.pop("web"), server.token()
+    token, web = server.token(), server.processes.pop("web")
     with never_reads(server, token), server.sql() as conn:
         execution = add_execution(conn)
         wait_for(lambda: server.metric("attune_streams") == 1, "the stream to be open")

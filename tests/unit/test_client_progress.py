@@ -57,6 +57,14 @@ def test_it_moves_its_cursor_by_events_and_heartbeats() -> None:
     assert cursors == ["5f1c-1", "5f1c-2", "5f1c-9"]
 
 
+def test_it_is_told_of_a_reset_again_where_the_connection_ended_before_it() -> None:
+    progress = Progress("5f1c-7", snapshot=False)
+    progress.take(connected("9a0b-3", resumed=False))
+    assert progress.cursor == "5f1c-7"
+    progress.take(control("reset", "9a0b-3", reason="epoch_changed"))
+    assert progress.cursor == "9a0b-3"
+
+
 def test_it_does_not_resume_from_before_a_snapshot_that_never_came() -> None:
     # A server sends no snapshot to a client that resumes, so this one must not.
     progress = Progress(None, snapshot=True)
