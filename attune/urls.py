@@ -18,7 +18,7 @@ urlpatterns = [
     path("sign-in/", LoginView.as_view(redirect_authenticated_user=True), name="sign-in"),
     path("sign-out/", LogoutView.as_view(), name="sign-out"),
     path("", include("streaming.urls")),
-    path("api/v1/", include("accounts.urls")),
+    path("api/v1/", include("attune.accounts.urls")),
     path("api/v1/", include("executions.api.urls")),  # and whatever else is below it
     path("admin/", admin.site.urls),
 ]
