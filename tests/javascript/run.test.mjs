@@ -52,8 +52,9 @@ test("it lets descendants come, change and go", () => {
   run.apply(event(12, row(2, 2, { parent: 1, status: "running" })));
   assert.deepEqual(run.members, [1, 2, 3]);
   assert.equal(run.tree.get(2).status, "running");
-  run.apply(event(13, { ...row(3, 1), op: "DELETE" }));
-  assert.ok(!run.tree.has(3));
+  run.apply(event(13, { ...row(4, 1, { parent: 3 }), op: "INSERT" }));
+  run.apply(event(14, { ...row(2, 2), op: "DELETE" }));
+  assert.deepEqual(run.members, [1], "the tree below it is gone, too");
 });
 
 test("it knows when its execution is deleted", () => {

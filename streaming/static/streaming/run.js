@@ -46,7 +46,7 @@ export class Run {
    */
   apply(event) {
     const row = { ...event.data, version: event.version };
-    if (event.op === "DELETE") this.tree.delete(event.entity_id);
+    if (event.op === "DELETE") this.#remove(event.entity_id);
     else this.#put(row);
     if (event.entity_id !== this.id) return { own: false, stale: false };
     if (!this.#remember(event)) return { own: false, stale: false };
@@ -67,6 +67,12 @@ export class Run {
   #put(row) {
     if (row.version <= (this.tree.get(row.id)?.version ?? 0)) return;
     this.tree.set(row.id, Object.fromEntries(COLUMNS.map((name) => [name, row[name]])));
+  }
+
+  /** Who was below a deleted one has no parent any more, and no event for this tree. */
+  #remove(id) {
+    this.tree.delete(id);
+    for (const row of this.tree.values()) if (row.parent === id) this.#remove(row.id);
   }
 
   #remember({ data, ...event }) {
