@@ -127,7 +127,7 @@ INSTALLED_APPS = [
     # Before channels: both have a command `runworker`, and the first app listed wins.
     "streaming",
     "executions",
-    "accounts",
+    "attune.accounts",
     "attune",
     "channels",
     "guardian",
@@ -153,7 +153,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "accounts.middleware.SignInThrottled",
+    "attune.accounts.middleware.SignInThrottled",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
@@ -178,7 +178,7 @@ USE_TZ = True
 
 # --- who may come in ----------------------------------------------------------------------
 AUTHENTICATION_BACKENDS = [
-    "accounts.backends.ThrottledBackend",
+    "attune.accounts.backends.ThrottledBackend",
     "guardian.backends.ObjectPermissionBackend",
 ]
 LOGIN_URL = LOGOUT_REDIRECT_URL = "sign-in"
@@ -213,9 +213,9 @@ SIMPLE_JWT = {
 REST_KNOX = {"TOKEN_PREFIX": "attune_", "AUTH_HEADER_PREFIX": "Bearer"}
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
-        "accounts.authentication.AccessTokens",
-        "accounts.authentication.MachineTokens",
-        "accounts.authentication.Sessions",
+        "attune.accounts.authentication.AccessTokens",
+        "attune.accounts.authentication.MachineTokens",
+        "attune.accounts.authentication.Sessions",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_RENDERER_CLASSES": ["executions.api.jsontext.Renderer"],

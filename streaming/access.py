@@ -15,8 +15,8 @@ from typing import Protocol
 from asgiref.sync import sync_to_async
 from django.db import DatabaseError, connections
 
-from accounts import credentials
-from accounts.credentials import Credential
+from attune.accounts import credentials
+from attune.accounts.credentials import Credential
 from executions import visibility
 from executions.visibility import Rights
 

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from asgiref.sync import sync_to_async
 from django.db import connections
 
-from accounts import credentials, presented
-from accounts.credentials import Credential
-from accounts.presented import Presented
+from attune.accounts import credentials, presented
+from attune.accounts.credentials import Credential
+from attune.accounts.presented import Presented
 from executions import visibility
 from executions.visibility import Rights
 

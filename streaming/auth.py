@@ -8,7 +8,7 @@ from datetime import datetime
 
 from rest_framework.exceptions import AuthenticationFailed
 
-from accounts.credentials import Credential
+from attune.accounts.credentials import Credential
 from executions.visibility import Rights
 from streaming.admission import Admission
 

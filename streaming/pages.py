@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib.auth.mixins import LoginRequiredMixin
+from django.http import Http404
 from django.views.generic import TemplateView
 
+from executions import visibility
 from executions.status import STATUSES, TERMINAL
 
 
@@ -19,3 +21,23 @@ class ExecutionsPage(Page):
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         return super().get_context_data(statuses=STATUSES, terminal=sorted(TERMINAL), **kwargs)
+
+
+class ExecutionPage(Page):
+    """One execution; whether it does not exist or may not be seen, the answer is the same."""
+
+    template_name = "streaming/execution.html"
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        user = visibility.signed_in(self.request.user)
+        visible = visibility.visible_executions(user).only("action_ref")
+        execution = visible.filter(pk=kwargs["pk"]).first()
+        if execution is None:
+            raise Http404
+        is_admin = user.is_staff and user.has_perm("executions.view_execution")
+        return super().get_context_data(execution=execution, is_admin=is_admin, **kwargs)
+
+
+class OverviewPage(Page):
+    template_name = "streaming/overview.html"
+    extra_context = {"windows": ((15, "15 min"), (60, "1 h"), (360, "6 h"), (1440, "24 h"))}

@@ -18,9 +18,9 @@ from django.views.decorators.http import require_GET
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from rest_framework.exceptions import AuthenticationFailed, NotAuthenticated, ValidationError
 
-from accounts import tickets
-from accounts.addresses import client_address
-from accounts.presented import present
+from attune.accounts import tickets
+from attune.accounts.addresses import client_address
+from attune.accounts.presented import present
 from executions import errors
 from executions.errors import Code
 from executions.filters import Filter

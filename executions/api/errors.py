@@ -6,7 +6,7 @@ import logging
 from typing import Any
 
 from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
-from django.db import OperationalError
+from django.db import IntegrityError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.views import defaults
 from rest_framework import exceptions
@@ -92,6 +92,8 @@ def _known(exc: Exception) -> Any:
         case SuspiciousOperation():
             return exceptions.ParseError()
         case OperationalError():  # away, no connection free, a lock or a statement took too long
+            return Unavailable()
+        case IntegrityError():  # a parent or an action that was deleted in between
             return Unavailable()
         case _:
             return None

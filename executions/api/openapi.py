@@ -28,6 +28,7 @@ _MEANINGS = {
     406: "Asked for something else than JSON.",
     409: "Not in this status, or not in this version; says what is now and what would be allowed.",
     413: "The body is too large.",
+    414: "The URL is too large.",
     415: "The body is no JSON.",
     429: "Too many requests.",
     503: "The database cannot answer now.",
@@ -52,7 +53,8 @@ _making_schema = threading.Lock()
 
 @cache
 def _schema() -> Any:
-    return SchemaGenerator().get_schema(request=None, public=True)
+    generator: Any = SchemaGenerator
+    return generator().get_schema(request=None, public=True)
 
 
 class DocsView(APIView):
@@ -103,7 +105,7 @@ def error_response(status: int, *, headers: Schema | None = None) -> Schema:
 def _errors_of(path: str, method: str, operation: Schema) -> list[int]:
     if path.endswith(("/schema", "/docs")):
         return []
-    statuses = [400, 401, 406, 429, 503]
+    statuses = [400, 401, 406, 414, 429, 503]
     # A list is 404 for a root that is unknown.
     statuses += [404] if "/executions" in path else []
     statuses += [409] if "{id}" in path and method != "get" else []

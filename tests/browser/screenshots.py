@@ -8,6 +8,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from random import Random
@@ -21,11 +22,19 @@ from executions.simulation import ACTIONS, PACKS, Simulation
 from tests import settings
 from tests.browser.conftest import sign_in
 from tests.programs import program
-from tests.rows import Connection, add_execution
+from tests.rows import Connection, add_execution, set_status
 from tests.servers import PROJECT, Stack, product_env, running_stack
 
 IMAGES = PROJECT / "docs/images"
 CHANGES = 900
+# Seconds after the last step; the action of a descendant, or "" for the run itself; its status.
+WORK = [
+    *((0.5, "", "scheduling"), (0.2, "", "scheduled"), (0.4, "", "running")),
+    *((0.2, "demo_ops.build_image", "requested"), (0.4, "demo_ops.build_image", "running")),
+    *((0.3, "demo_ops.backup", "requested"), (0.2, "demo_ops.backup", "running")),
+    *((0.5, "demo_ops.dump_database", "running"), (0.6, "demo_ops.dump_database", "failed")),
+    *((0.1, "demo_ops.build_image", "completed"), (0.3, "demo_ops.upload_archive", "requested")),
+]
 SCREENS = {"wide": (1280, 800), "narrow": (390, 844)}
 SCHEMES = ("light", "dark")
 
@@ -72,8 +81,9 @@ def _shoot(browser: Browser, stack: Stack, scheme: str, screen: str) -> None:
     )
     page = context.new_page()
 
-    def keep(name: str) -> None:
-        page.screenshot(path=IMAGES / f"{name}-{scheme}-{screen}.png", animations="disabled")
+    def keep(name: str, *, whole: bool = False) -> None:
+        path = IMAGES / f"{name}-{scheme}-{screen}.png"
+        page.screenshot(path=path, animations="disabled", full_page=whole)
 
     page.goto(stack.url)
     keep("sign-in")
@@ -85,6 +95,16 @@ def _shoot(browser: Browser, stack: Stack, scheme: str, screen: str) -> None:
     page.locator("#start-config").focus()
     expect(page.locator("#start-config")).not_to_have_value("")
     keep("start")
+    with stack.sql() as conn:
+        page.goto(f"{stack.url}/executions/{_begin(conn)}/")
+        expect(page.locator("#badge")).to_have_text("live")
+        _work(conn)
+    expect(page.locator("#gantt-rows [data-id]")).to_have_count(5)
+    keep("execution", whole=True)
+    page.goto(f"{stack.url}/overview/")
+    expect(page.locator("#badge")).to_have_text("live")
+    expect(page.locator("canvas")).to_have_count(3)
+    keep("overview", whole=True)
     context.close()
 
 
@@ -92,6 +112,31 @@ def _live(page: Page) -> None:
     expect(page.locator("#badge")).to_have_text("live")
     expect(page.locator("#rows [data-id]").first).to_be_visible()
     expect(page.locator("[data-count]").first).not_to_have_text("–")
+
+
+def _begin(conn: Connection) -> int:
+    """Request a run that has a tree of its own, and return it."""
+    config = {"version": "2.0.0", "hosts": ["web-1", "web-2"], "dry_run": False}
+    before = add_execution(conn, "demo.monthly_close", status="running")
+    return add_execution(conn, "demo_ops.deploy", config=Jsonb(config), parent=before)
+
+
+def _work(conn: Connection) -> None:
+    """Do what the newest run is for; it takes as long as it looks."""
+    row = conn.execute("SELECT max(id) FROM attune.execution").fetchone()
+    assert row is not None
+    root, children = row[0], {}
+    for seconds, name, status in WORK:
+        time.sleep(seconds)
+        if name in children:
+            set_status(conn, children[name], status)
+        elif name == "":
+            set_status(conn, root, status)
+        else:
+            parent = children.get("demo_ops.backup", root)
+            children[name] = add_execution(conn, name, parent=parent, status=status)
+    progress = Jsonb({"progress": 60, "hosts": {"web-1": "done", "web-2": "waiting"}})
+    conn.execute("UPDATE attune.execution SET result = %s WHERE id = %s", [progress, root])
 
 
 @contextmanager

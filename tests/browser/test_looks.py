@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.conftest import Tabs, sign_in
 from tests.rows import add_execution
@@ -31,8 +32,7 @@ def findings(page: Page) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("width", [1280, 390])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 1280), ("light", 390)])
 def test_everybody_can_read_it(tabs: Tabs, scheme: Any, width: int) -> None:
     for status in STATUSES:
         add_execution(tabs.site.conn, "demo.a_rather_long_name_of_an_action", status=status)
@@ -71,7 +71,7 @@ def test_the_keyboard_is_enough(tabs: Tabs) -> None:
     expect(page.get_by_role("button", name=f"Cancel execution {execution}")).to_be_focused()
 
 
-def test_a_thousand_rows_and_a_hundred_changes_a_second(tabs: Tabs) -> None:
+def test_a_thousand_rows_and_a_hundred_changes_a_second(browser: Browser, tabs: Tabs) -> None:
     conn = tabs.site.conn
     conn.execute(
         "INSERT INTO attune.execution (action_ref, status)"
@@ -81,20 +81,38 @@ def test_a_thousand_rows_and_a_hundred_changes_a_second(tabs: Tabs) -> None:
     for shown in range(200, 1001, 100):
         page.get_by_role("button", name="Show older").click()
         expect(page.locator("#rows [data-id]")).to_have_count(shown)
-    # Whatever else this machine does makes a task long, too: one quiet window in three will do.
-    assert any(_longest_task(page, tabs) <= 50 for _ in range(3))
+    browser.start_tracing(page=page, categories=["toplevel"])
+    try:
+        _change(page, tabs)
+    finally:
+        trace = json.loads(browser.stop_tracing())
+    assert _longest_task(trace["traceEvents"]) <= 50
 
 
-def _longest_task(page: Page, tabs: Tabs) -> float:
-    """Make 300 changes in three seconds; return the longest task of the page, in milliseconds."""
-    page.evaluate(
-        """() => {
-          window.tasks = [];
-          window.observer = new PerformanceObserver((list) =>
-            tasks.push(...list.getEntries().map((entry) => entry.duration)));
-          observer.observe({ entryTypes: ["longtask"] });
-        }"""
-    )
+def _longest_task(events: list[dict[str, Any]]) -> float:
+    """Return the milliseconds of the page's longest task.
+
+    Of processor time, unlike a PerformanceObserver's: whatever else this machine does makes a
+    task longer, too.
+    """
+    main = {
+        (event["pid"], event["tid"])
+        for event in events
+        if event["name"] == "thread_name" and event["args"]["name"] == "CrRendererMain"
+    }
+    tasks = [
+        event["tdur"] / 1000
+        for event in events
+        if event["name"].endswith("RunTask")
+        and "tdur" in event
+        and (event["pid"], event["tid"]) in main
+    ]
+    assert len(tasks) > 100
+    return max(tasks)
+
+
+def _change(page: Page, tabs: Tabs) -> None:
+    """Make 300 changes in three seconds, and wait until the page shows the last one."""
     done = threading.Event()
 
     def write() -> None:
@@ -122,5 +140,3 @@ def _longest_task(page: Page, tabs: Tabs) -> float:
     ).fetchone()
     assert status is not None
     expect(page.locator(f'[data-id="{last[0]}"] [data-cell="status"]')).to_have_text(status[0])
-    tasks: list[float] = page.evaluate("(observer.disconnect(), tasks)")
-    return max(tasks, default=0)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import connection
 from django.test import Client
 
+from executions.api.listing import ORDERINGS
 from executions.errors import Code
 from executions.models import Action, Execution, Pack
 from tests.integration.test_rest import client_of, execution_of, post
@@ -60,7 +63,69 @@ def test_it_pages_without_repeating_or_leaving_out(api: Client, action: Action) 
     assert seen == rows[::-1]
 
 
-@pytest.mark.parametrize("query", ["?colour=red", "?status=lost", "?root=x", "?page_size=0"])
+@pytest.mark.parametrize("ordering", ORDERINGS)
+def test_it_pages_there_and_back_in_any_order(api: Client, ordering: str) -> None:
+    with connection.cursor() as cursor:  # all with the same `created`, as of one bulk INSERT
+        cursor.execute(
+            "INSERT INTO attune.execution (action_ref) SELECT 'core.run' FROM generate_series(1, 7)"
+        )
+        cursor.execute("UPDATE attune.execution SET enforcement = 1 WHERE id % 2 = 0")
+    column = ordering.removeprefix("-")
+    wanted = list(
+        Execution.objects.order_by(ordering, "-id" if ordering[0] == "-" else "id").values_list(
+            "id", column
+        )
+    )
+    seen: list[list[int]] = []
+    url: str | None = f"{EXECUTIONS}?page_size=3&ordering={ordering}"
+    while url:
+        page = api.get(url).json()
+        seen.append([row["id"] for row in page["results"]])
+        last, url = url, page["next"]
+    assert [id for ids in seen for id in ids] == [id for id, *_ in wanted]
+    back = [api.get(last).json()]
+    while back[-1]["previous"]:
+        back.append(api.get(back[-1]["previous"]).json())
+    assert [[row["id"] for row in page["results"]] for page in back[::-1]] == seen
+
+
+def test_it_lists_by_who_asked_for_them_and_when(api: Client, action: Action) -> None:
+    bob = User.objects.create_user("bob")
+    old = execution_of(action, executor=bob, created="2020-01-01T00:00:00Z")
+    new = execution_of(action, created="2021-01-01T00:00:00Z")
+    assert ids(api, f"?executor={bob.pk}") == [old.pk]
+    assert ids(api, "?created_before=2021-01-01") == [old.pk]
+    assert ids(api, "?created_after=2020-01-01T00:00:01Z") == [new.pk]
+    assert ids(api, "?created_after=2020-01-01T02:00:00%2B02:00&created_before=2020-06-01") == [
+        old.pk
+    ]
+    assert ids(api, "?updated_after=2022-01-01") == [new.pk, old.pk]
+    assert ids(api, "?updated_before=2022-01-01") == []
+
+
+def test_it_takes_a_cursor_only_where_it_comes_from(api: Client, action: Action) -> None:
+    for _ in range(2):
+        execution_of(action)
+    page = api.get(f"{EXECUTIONS}?page_size=1").json()
+    for url in (f"{page['next']}&ordering=created", f"{EXECUTIONS}?cursor=WzEsMl0:x"):
+        answer = api.get(url)
+        assert (answer.status_code, answer.json()["code"]) == (400, "invalid")
+        assert "cursor" in answer.json()["errors"]
+
+
+WRONG = [
+    "?colour=red",
+    "?status=lost",
+    "?root=x",
+    "?page_size=0",
+    "?page_size=501",
+    "?ordering=name",
+    "?created_after=yesterday",
+    "?execution_id=" + ",".join(map(str, range(1, 202))),
+]
+
+
+@pytest.mark.parametrize("query", WRONG)
 def test_it_names_what_it_does_not_take(api: Client, query: str) -> None:
     answer = api.get(EXECUTIONS + query)
     name = query[1:].partition("=")[0]
@@ -134,7 +199,8 @@ def test_it_describes_every_endpoint(api: Client) -> None:
     assert {"/api/v1/packs", "/api/v1/actions", "/api/v1/auth/token"} <= described
 
 
-def test_it_documents_every_code_of_an_error() -> None:
+def test_it_documents_every_code_of_an_error_and_no_other() -> None:
     with open("docs/api.md", encoding="utf-8") as file:
-        text = file.read()
-    assert [code for code in Code if f"`{code}`" not in text] == []
+        told = file.read().partition("| code | when |")[2].partition("\n\n")[0]
+    codes = re.findall(r"`(\w+)`(?=[^|]*\|[^|]*\|$)", told, re.MULTILINE)
+    assert sorted(codes) == sorted(Code)

@@ -79,6 +79,16 @@ test("a tab from further back makes the stream begin there, and the others hear 
   assert.deepEqual([one.got, other.got], [["e-11", "e-12"], ["e-3", "e-11", "e-12"]]);
 });
 
+test("a tab without a position hears what comes from now on", async () => {
+  const { hub, opened, tab } = setUp();
+  const [one, other] = [tab(), tab()];
+  hub.join(one, { filters: {}, cursor: "e-3" });
+  await opened[0].event(4);
+  hub.join(other, { filters: {}, cursor: null });
+  await opened[0].event(5);
+  assert.deepEqual(other.got, ["e-5"]);
+});
+
 test("a reset reaches all tabs", async () => {
   const { hub, opened, tab } = setUp();
   const [one, other] = [tab(), tab()];

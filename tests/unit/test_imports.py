@@ -62,12 +62,12 @@ def test_it_keeps_executions_free_of_streaming() -> None:
 
 
 def test_it_keeps_accounts_apart_from_what_they_give_access_to() -> None:
-    for path in modules("accounts"):
+    for path in modules("attune/accounts"):
         assert not {n for n in imports(path) if n.split(".")[0] in ("executions", "streaming")}, (
             path
         )
     for path in modules("executions"):
-        assert not {n for n in imports(path) if n.split(".")[0] == "accounts"}, path
+        assert not {n for n in imports(path) if n.startswith("attune.accounts")}, path
 
 
 def test_it_lets_streaming_see_only_the_public_side_of_executions() -> None:

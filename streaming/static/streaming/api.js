@@ -14,9 +14,12 @@ export class ApiError extends Error {
   }
 }
 
-/** GET; `path` is below /api/v1/ or a `next` link. Returns {body, cursor}: X-Attune-Cursor. */
-export function get(path, { signal } = {}) {
-  return send(path, { signal });
+/**
+ * GET; `path` is below /api/v1/ or a `next` link. Returns {body, cursor}: X-Attune-Cursor.
+ * `parse`: instead of JSON.parse.
+ */
+export function get(path, { signal, parse } = {}) {
+  return send(path, { signal }, parse);
 }
 
 export function post(path, data) {
@@ -27,7 +30,7 @@ export function post(path, data) {
   });
 }
 
-async function send(path, options) {
+async function send(path, options, parse = JSON.parse) {
   let response;
   try {
     response = await fetch(sameOrigin(path), { credentials: "same-origin", ...options });
@@ -36,8 +39,12 @@ async function send(path, options) {
     if (error.name === "AbortError") throw error;
     throw new ApiError(0);
   }
-  const body = await response.json().catch(() => ({}));
-  if (!response.ok) throw new ApiError(response.status, body);
+  const body = await response.text().then(parse).catch((error) => {
+    if (error.name === "AbortError") throw error;
+    return null;
+  });
+  if (!response.ok) throw new ApiError(response.status, body ?? {});
+  if (body === null) throw new ApiError(0); // cut off
   return { body, cursor: response.headers.get("X-Attune-Cursor") };
 }
 

@@ -276,8 +276,8 @@ export class ExecutionStream extends EventTarget {
     this.#wakeReader?.();
     while (this.#queue.length > MOST_QUEUED && this.state.name !== "ended") {
       await new Promise((resolve) => (this.#wakeQueue = resolve));
-      this.#heard(); // what waits is this side
     }
+    this.#heard();
   }
 
   // --- what is known, and since when --------------------------------------------------------
@@ -298,6 +298,7 @@ export class ExecutionStream extends EventTarget {
     const { name, at } = this.state;
     const connected = ["live", "catching-up", "stale"].includes(name);
     if (!connected && name !== "connecting") return;
+    if (this.#queue?.length > MOST_QUEUED) return; // this side does not read
     const quiet = this.#timers.now() - (connected ? this.heardAt : at);
     if (quiet > 2 * (this.#heartbeatMs + GRACE_MS)) this.#attempt?.abort();
     else if (connected && quiet > this.#heartbeatMs + GRACE_MS) this.#enter("stale");

@@ -5,7 +5,7 @@ import { passes, toQuery, union } from "./filters.js";
 import { isUpTo, parsePosition } from "./progress.js";
 
 const BY_ID = ["execution_id", "root"]; // 404 where one is gone, which must not end the others
-const MOST_KEPT = 1000; // recent events, for a tab that comes with a position from just now
+const MOST_KEPT = 200; // recent events, for a tab that comes with a position from just now
 
 /**
  * `open(filters, cursor)` returns an ExecutionStream. A tab has `send(message)`; messages:
@@ -36,6 +36,7 @@ export class Hub {
     this.#tabs.delete(tab); // to the end: the newest tab's epoch counts
     this.#tabs.set(tab, { filters, cursor });
     if (!this.#serves(filters, cursor)) return this.#restart();
+    this.#tabs.get(tab).cursor ??= this.#stream.cursor; // from now
     tab.send({ state: this.#stream.state });
     this.#stream.nudge();
     return this.#tell(tab, this.#kept);

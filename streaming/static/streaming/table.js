@@ -32,12 +32,6 @@ export class Table {
     this.#frame ??= requestAnimationFrame(() => this.#draw());
   }
 
-  /** Marks rows whose cancellation is under way. */
-  setBusy(id, isBusy) {
-    const button = this.#elements.get(id)?.querySelector("[data-cancel]");
-    if (button) button.disabled = isBusy;
-  }
-
   #draw() {
     this.#frame = null;
     const moves = [...this.#dirty].some((id) => Boolean(this.#list.get(id)) !== this.#elements.has(id));

@@ -23,8 +23,8 @@ from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
-from accounts.credentials import Credential
-from accounts.models import StreamTicket
+from attune.accounts.credentials import Credential
+from attune.accounts.models import StreamTicket
 
 PATTERN = re.compile(r"[0-9a-f]{16}\.[A-Za-z0-9_-]{43}")
 TICKET_SECONDS = 30

@@ -6,8 +6,8 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 from rest_framework_simplejwt import views
 
-from accounts import credentials, tickets
-from accounts.serializers import RefreshSerializer, TicketSerializer
+from attune.accounts import credentials, tickets
+from attune.accounts.serializers import RefreshSerializer, TicketSerializer
 
 # Comments and not docstrings, where OpenAPI would show them.
 

@@ -9,7 +9,7 @@ from drf_spectacular.extensions import OpenApiAuthenticationExtension
 
 
 class AccessTokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
-    target_class = "accounts.authentication.AccessTokens"
+    target_class = "attune.accounts.authentication.AccessTokens"
     name = "jwtAuth"
 
     def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
@@ -17,7 +17,7 @@ class AccessTokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-unty
 
 
 class MachineTokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
-    target_class = "accounts.authentication.MachineTokens"
+    target_class = "attune.accounts.authentication.MachineTokens"
     name = "machineToken"
 
     def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
@@ -26,7 +26,7 @@ class MachineTokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-unt
 
 
 class SessionScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
-    target_class = "accounts.authentication.Sessions"
+    target_class = "attune.accounts.authentication.Sessions"
     name = "session"
 
     def get_security_definition(self, auto_schema: Any) -> dict[str, str]:

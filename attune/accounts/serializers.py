@@ -9,7 +9,7 @@ from rest_framework_simplejwt.exceptions import InvalidToken
 from rest_framework_simplejwt.serializers import TokenRefreshSerializer
 from rest_framework_simplejwt.tokens import RefreshToken
 
-from accounts import credentials
+from attune.accounts import credentials
 
 # Comments and not docstrings, where OpenAPI would show them.
 

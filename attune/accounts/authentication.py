@@ -10,8 +10,8 @@ from rest_framework.authentication import BaseAuthentication, SessionAuthenticat
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 
-from accounts import credentials, presented
-from accounts.origins import is_same_origin
+from attune.accounts import credentials, presented
+from attune.accounts.origins import is_same_origin
 
 
 class AccessTokens(presented.Bearer):

@@ -7,8 +7,8 @@ from django.contrib.auth.backends import ModelBackend
 from django.contrib.auth.models import User
 from django.http import HttpRequest
 
-from accounts import throttling
-from accounts.addresses import client_address
+from attune.accounts import throttling
+from attune.accounts.addresses import client_address
 
 
 class ThrottledBackend(ModelBackend):

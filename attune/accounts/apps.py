@@ -12,10 +12,10 @@ def forget_token(sender: Any, *, instance: Any, **_: Any) -> None:
 
 
 class AccountsConfig(AppConfig):
-    name = "accounts"
+    name = "attune.accounts"
     verbose_name = "Accounts"
 
     def ready(self) -> None:
-        from accounts import openapi  # noqa: F401  # registers itself
+        from attune.accounts import openapi  # noqa: F401  # registers itself
 
         pre_save.connect(forget_token, sender="token_blacklist.OutstandingToken")

@@ -18,9 +18,9 @@ from rest_framework_simplejwt.authentication import JWTAuthentication
 from rest_framework_simplejwt.settings import api_settings
 from rest_framework_simplejwt.tokens import Token
 
-from accounts import credentials, tickets
-from accounts.credentials import Credential, Kind
-from accounts.origins import is_same_origin
+from attune.accounts import credentials, tickets
+from attune.accounts.credentials import Credential, Kind
+from attune.accounts.origins import is_same_origin
 
 MACHINE_PREFIX = "attune_"
 _MACHINE_TOKEN = re.compile(rf"{MACHINE_PREFIX}[0-9a-f]{{64}}")

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from django.urls import re_path
 
-from accounts.views import BlacklistView, RefreshView, TicketView, TokenView
+from attune.accounts.views import BlacklistView, RefreshView, TicketView, TokenView
 
 urlpatterns = [
     re_path(r"^auth/token/?$", TokenView.as_view(), name="token"),

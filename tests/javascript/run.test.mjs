@@ -1,0 +1,71 @@
+import assert from "node:assert/strict";
+import test from "node:test";
+
+import { Run } from "../../streaming/static/streaming/run.js";
+
+const row = (id, version, more = {}) => ({
+  ...{ id, version, action_ref: "demo.hello", parent: null, status: "requested", result: null },
+  ...{ created: "2026-01-19T05:00:00Z", started: null, finished: null, ...more },
+});
+
+function event(seq, { version, op = "UPDATE", ...data }, more = {}) {
+  const { id } = data;
+  return { seq, entity_id: id, version, op, old_status: "requested", data, ...more };
+}
+
+function filled() {
+  const run = new Run(1);
+  const execution = row(1, 2, { config: { a: 1 } });
+  run.fill({ execution, rows: [execution, row(2, 1, { parent: 1 })], events: [event(10, row(1, 2))] });
+  return run;
+}
+
+test("it follows its execution and keeps what events do not tell", () => {
+  const run = filled();
+  const told = run.apply(event(11, row(1, 3, { status: "running" })));
+  assert.deepEqual(told, { own: true, stale: false });
+  assert.equal(run.execution.status, "running");
+  assert.deepEqual(run.execution.config, { a: 1 });
+  assert.deepEqual(run.events.map(({ seq }) => seq), [10, 11]);
+});
+
+test("it takes each event once and never goes back", () => {
+  const run = filled();
+  run.apply(event(12, row(1, 4, { status: "running" })));
+  assert.deepEqual(run.apply(event(11, row(1, 3, { status: "scheduled" }))), { own: false, stale: false });
+  assert.equal(run.execution.status, "running");
+  run.refill(row(1, 3));
+  assert.equal(run.execution.version, 4);
+});
+
+test("it asks for the row where an event does not have it all", () => {
+  const run = filled();
+  assert.ok(run.apply(event(11, row(1, 3, { status: "running" }), { truncated: true })).stale);
+  assert.ok(run.apply(event(12, row(1, 4, { status: "running" }))).stale, "nothing told has changed");
+  assert.ok(run.apply(event(13, row(1, 5, { result: [2 ** 60] }))).stale, "digits may be lost");
+  assert.ok(!run.apply(event(14, row(1, 6, { result: [1] }))).stale);
+});
+
+test("it lets descendants come, change and go", () => {
+  const run = filled();
+  assert.ok(!run.apply(event(11, row(3, 1, { parent: 2, op: "INSERT" }))).own);
+  run.apply(event(12, row(2, 2, { parent: 1, status: "running" })));
+  assert.deepEqual(run.members, [1, 2, 3]);
+  assert.equal(run.tree.get(2).status, "running");
+  run.apply(event(13, { ...row(3, 1), op: "DELETE" }));
+  assert.ok(!run.tree.has(3));
+});
+
+test("it knows when its execution is deleted", () => {
+  const run = filled();
+  run.apply(event(11, { ...row(1, 2), op: "DELETE" }));
+  assert.ok(run.isDeleted);
+});
+
+test("it keeps a bounded history with its beginning", () => {
+  const run = filled();
+  for (let seq = 11; seq < 10_020; seq += 1) run.apply(event(seq, row(1, seq, { status: "running", result: seq })));
+  assert.equal(run.events.length, 10_000);
+  assert.ok(run.isCut);
+  assert.deepEqual([run.events[0].seq, run.events.at(-1).seq], [10, 10_019]);
+});
