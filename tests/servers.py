@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -208,3 +208,9 @@ def add_user(
         ).fetchone()
     assert row is not None
     return int(row[0])
+
+
+def add_demo(database_url: str) -> None:
+    """Make sure of the user that the documents sign in as."""
+    with suppress(psycopg.errors.UniqueViolation):
+        add_user(database_url, "demo", password_text="demo")

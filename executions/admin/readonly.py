@@ -62,7 +62,7 @@ def execution_link(pk: int | None) -> str:
 
 def live_link(pk: int, text: str) -> str:
     """Return a link to the page that shows the execution live."""
-    return format_html('<a href="/executions/{}/">{}</a>', pk, text)
+    return format_html('<a href="{}">{}</a>', reverse("execution", args=[pk]), text)
 
 
 def list_url(model: str, **filters: str | int) -> str:

@@ -20,6 +20,8 @@ from executions.tracking.record import Tail
 
 CHUNK_BYTES = 64 * 1024  # the size of a pipe
 STDOUT, STDERR = 1, 2
+# Enough for a pipe as large as Linux allows. What was left behind may write for ever.
+LAST_ROUNDS = 32
 LOOK_SECONDS = 0.05  # how often to look whether what was told to end has
 FORWARDED = (
     signal.SIGTERM,
@@ -96,8 +98,11 @@ class Run:
             selector.register(self.child.stdout, selectors.EVENT_READ, STDOUT)
             selector.register(self.child.stderr, selectors.EVENT_READ, STDERR)
             selector.register(ended, selectors.EVENT_READ)
-            while True:
-                ready = [key for key, _ in selector.select() if key.data is not None]
+            rounds = 0  # since the end
+            while rounds < LAST_ROUNDS:
+                events = selector.select()
+                ready = [key for key, _ in events if key.data is not None]
+                rounds += len(events) - len(ready)
                 for key in ready:
                     assert not isinstance(key.fileobj, int)
                     if not self._pass_on(key.fileobj, key.data):  # type: ignore[arg-type]

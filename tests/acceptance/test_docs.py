@@ -12,7 +12,7 @@ import pytest
 from attune.limits import Limits
 from streaming import filters
 from tests.rows import add_execution
-from tests.servers import PROJECT, Stack, add_user, wait_for
+from tests.servers import PROJECT, Stack, add_demo, wait_for
 
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
 FOLDERS = "attune|executions|streaming|tests|bench"
@@ -24,7 +24,7 @@ def test_it_runs_the_python_of_the_readme(stack: Stack) -> None:
     assert code is not None
     program = code[1].replace("http://127.0.0.1:8080", stack.url)
     with stack.sql() as conn:
-        add_user(stack.database_url, "demo", password_text="demo")
+        add_demo(stack.database_url)
         reader = subprocess.Popen(
             [sys.executable, "-u", "-c", program], stdout=subprocess.PIPE, text=True
         )

@@ -15,13 +15,12 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import psycopg
 import pytest
 
 from attune.local.postgres import embedded_program
 from tests.programs import program
 from tests.rows import Connection, add_execution, one, set_status
-from tests.servers import PROJECT, Stack, add_user, product_env, wait_for
+from tests.servers import PROJECT, Stack, add_demo, product_env, wait_for
 
 PYTHON = {".venv/bin/python manage.py": f"{sys.executable} {PROJECT}/manage.py"}
 SERVER = {
@@ -47,8 +46,7 @@ def replaced(code: str, names: dict[str, str]) -> str:
 @pytest.fixture
 def env(stack: Stack, tmp_path: Path) -> dict[str, str]:
     """The environment of somebody who has the settings, and a token."""
-    with suppress(psycopg.errors.UniqueViolation):
-        add_user(stack.database_url, "demo", password_text="demo")
+    add_demo(stack.database_url)
     more = {"ATTUNE_URL": stack.url, "ATTUNE_TOKEN": stack.token()}
     return product_env(stack.database_url) | more | {"ATTUNE_DATA_DIR": str(tmp_path)}
 

@@ -173,6 +173,11 @@ def test_it_passes_input_and_output_through_as_they_come(env: dict[str, str]) ->
         assert child.wait(timeout=20) == 0
 
 
+def test_it_does_not_wait_for_what_is_left_behind(env: dict[str, str]) -> None:
+    done = track(env, "--", "sh", "-c", "yes & echo over >&2; exit 6")
+    assert (done.returncode, done.stderr) == (6, "over\n")
+
+
 def test_it_ends_where_nobody_reads_any_more(env: dict[str, str]) -> None:
     with tracking(env, "--", "yes") as child:
         assert child.stdout is not None and child.stdout.readline() == "y\n"

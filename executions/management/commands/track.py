@@ -129,19 +129,24 @@ class Command(BaseCommand):
     def _flush(self) -> bool:
         """Write what was kept in files; say whether nothing is left."""
         for path in spool.kept(settings.TRACK_FOLDER):
-            with suppress(psycopg.Error), spool.taken(path) as record:
-                if record is not None:
-                    writer = Writer(record, _conninfo())
-                    with closing(writer):
-                        writer.write()
-                    self._say(f"recorded {record.action_ref} of {record.created} as #{record.id}")
+            try:
+                with spool.taken(path) as record:
+                    if record is not None:
+                        with closing(Writer(record, _conninfo())) as writer:
+                            writer.write()
+                        self._say(f"recorded {record.action_ref} of {record.created}")
+            except psycopg.OperationalError:
+                break  # away, for the others, too
+            except psycopg.Error:
+                continue
         left = len(spool.kept(settings.TRACK_FOLDER))
         if left:
             self._say(f"{left} records are still kept in {settings.TRACK_FOLDER}")
         return not left
 
     def _say(self, line: str) -> None:
-        self.stderr.write(f"attune: {line}")
+        with suppress(OSError):  # nobody listens; the command goes on
+            self.stderr.write(f"attune: {line}")
 
 
 def _new_record(command: Sequence[str], action: str | None, parent: str | None) -> Record:
@@ -152,11 +157,18 @@ def _new_record(command: Sequence[str], action: str | None, parent: str | None) 
         raise CommandError(f"--parent: {parent!r} is not an id", returncode=USAGE)
     config = {
         "command": texts(command),
-        "directory": texts([os.getcwd()])[0],
+        "directory": _directory(),
         "host": socket.gethostname(),
     }
     of = _id(os.environ.get(PARENT, "") if parent is None else parent)
     return Record(action or shell_ref(command[0]), config, _now(), parent=of)
+
+
+def _directory() -> str | None:
+    try:
+        return texts([os.getcwd()])[0]
+    except OSError:  # deleted under us
+        return None
 
 
 def _id(text: str) -> int | None:
