@@ -181,6 +181,8 @@ AUTHENTICATION_BACKENDS = [
     "accounts.backends.ThrottledBackend",
     "guardian.backends.ObjectPermissionBackend",
 ]
+LOGIN_URL = LOGOUT_REDIRECT_URL = "sign-in"
+LOGIN_REDIRECT_URL = "home"
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator")

@@ -95,7 +95,8 @@ def _too_large(limits: Limits) -> Refusal:
 async def _answer(send: Any, refusal: Refusal) -> None:
     status, detail = refusal
     headers = [(b"content-type", b"application/json"), (b"connection", b"close")]
-    content = json.dumps(body(detail, Code.TOO_LARGE)).encode()
+    code = Code.ERROR if status == 408 else Code.TOO_LARGE
+    content = json.dumps(body(detail, code)).encode()
     headers.append((b"content-length", str(len(content)).encode()))
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": content})

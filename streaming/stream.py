@@ -49,6 +49,7 @@ class Stream:
         self._watch = beginning.watch
         self._known = beginning.known
         self._beginning = beginning
+        self._catching_up = beginning.start.resumed
         self._viewer = viewer
         self._connection = connection
         self._subscriber: Subscriber
@@ -154,12 +155,19 @@ class Stream:
             data = None if held_back else await self._take()
             if data:
                 return data
-            if now >= self._beat_at:
+            if (data is None and self._caught_up(held_back)) or now >= self._beat_at:
                 return sse.heartbeat(id=str(self._subscriber.position))
             if data is None:
                 self._idle = not (held_back or self._log_retry_at or self._known or self._watch)
                 await self._subscriber.wait()
                 self._idle = False
+
+    def _caught_up(self, held_back: bool) -> bool:
+        """Say once, when there is nothing left to replay: the client is told by a heartbeat."""
+        if not self._catching_up or held_back or self._log_retry_at:
+            return False
+        self._catching_up = False
+        return True
 
     def _ending(self, now: float) -> bytes:
         """Return the last frame where there is a reason to end, and take note of it."""

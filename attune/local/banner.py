@@ -41,7 +41,8 @@ def text(url: str, stack: LocalStack, *, demo: bool) -> str:
         """ | sed 's/.*"access":"\\([^"]*\\)".*/\\1/')"""
     )
     return f"""
-attune runs at {url}/admin/   sign in: {sign_in}
+attune runs at {url}/   sign in: {sign_in}
+(the admin is at {url}/admin/)
 
 Watch live events (paste into a second terminal):
 

@@ -19,6 +19,7 @@ import psycopg
 import pytest
 
 from attune.local.postgres import embedded_program
+from tests.programs import program
 from tests.rows import Connection, add_execution, one, set_status
 from tests.servers import PROJECT, Stack, add_user, product_env, wait_for
 
@@ -102,6 +103,19 @@ def test_it_reads_in_python(stack: Stack, env: dict[str, str], tmp_path: Path) -
                 f"{child} requested failed",
                 f"{root} requested completed",
             ]
+            assert reader.wait() == 0
+
+
+def test_it_reads_in_javascript(stack: Stack, env: dict[str, str], tmp_path: Path) -> None:
+    modules = {"./streaming": (PROJECT / "streaming").as_uri(), "http://127.0.0.1:8080": stack.url}
+    (tmp_path / "watch.mjs").write_text(replaced(block("clients.md", "JavaScript"), modules))
+    with stack.sql() as conn:
+        root = add_execution(conn)
+        command = [program("node"), "watch.mjs", str(root)]
+        with running(command, env, tmp_path) as reader:
+            assert reader.stdout.readline() == f"{root} null requested\n"
+            set_status(conn, root, "completed")
+            assert reader.stdout.read() == f"{root} requested completed\n"
             assert reader.wait() == 0
 
 

@@ -131,6 +131,7 @@ def _start_children(stack: LocalStack, host: str, port: int) -> dict[str, subpro
     env = {**os.environ, **stack.urls, "ATTUNE_ALLOWED_HOSTS": hosts}
     manage = [sys.executable, str(PROJECT_DIR / "manage.py")]
     uvicorn = [sys.executable, "-m", "uvicorn", "--log-level", "warning", "--lifespan", "off"]
+    uvicorn.append("--no-proxy-headers")  # else anybody here could claim any address
     return {
         "worker": spawn([*manage, "runworker"], env=env),
         "web server": spawn(

@@ -1,0 +1,123 @@
+// One stream for several tabs.
+
+import assert from "node:assert/strict";
+import test from "node:test";
+import { Hub } from "../../streaming/static/streaming/hub.js";
+
+class Opened extends EventTarget {
+  state = { name: "live" };
+
+  constructor(filters, cursor) {
+    super();
+    Object.assign(this, { filters, cursor, closed: false, nudged: 0 });
+  }
+
+  close() {
+    this.closed = true;
+  }
+
+  nudge() {
+    this.nudged += 1;
+  }
+
+  async tell(type, detail) {
+    if (detail.id) this.cursor = detail.id;
+    this.dispatchEvent(Object.assign(new Event(type), { detail }));
+    await Promise.resolve();
+  }
+
+  event(seq, status = "running") {
+    const data = { id: seq, status, action_ref: "a.b", parent: null };
+    return this.tell("event", { id: `e-${seq}`, entity_id: seq, old_status: null, data });
+  }
+}
+
+function setUp() {
+  const opened = [];
+  const hub = new Hub((filters, cursor) => opened[opened.push(new Opened(filters, cursor)) - 1]);
+  const tab = () => {
+    const got = [];
+    const send = (message) => got.push(...(message.events ?? []).map((event) => event.id), ...(message.reset ? ["reset"] : []));
+    return { send, got };
+  };
+  return { hub, opened, tab };
+}
+
+test("tabs with the same filter share one stream", async () => {
+  const { hub, opened, tab } = setUp();
+  const [one, other] = [tab(), tab()];
+  hub.join(one, { filters: { status: ["running"] }, cursor: "e-3" });
+  await opened[0].event(4);
+  hub.join(other, { filters: { status: ["running"] }, cursor: "e-3" });
+  await opened[0].event(5);
+  assert.equal(opened.length, 1);
+  assert.deepEqual([one.got, other.got], [["e-4", "e-5"], ["e-4", "e-5"]]);
+});
+
+test("the stream widens for a tab with another filter, and each gets its own", async () => {
+  const { hub, opened, tab } = setUp();
+  const [one, other] = [tab(), tab()];
+  hub.join(one, { filters: { status: ["running"] }, cursor: "e-3" });
+  await opened[0].event(8);
+  hub.join(other, { filters: { status: ["failed"] }, cursor: "e-6" });
+  assert.deepEqual([opened[0].closed, opened[1].filters], [true, { status: ["failed", "running"] }]);
+  assert.equal(opened[1].cursor, "e-6");
+  await opened[1].event(7, "failed");
+  await opened[1].event(8);
+  await opened[1].event(9);
+  assert.deepEqual([one.got, other.got], [["e-8", "e-9"], ["e-7"]]);
+});
+
+test("a tab from further back makes the stream begin there, and the others hear nothing twice", async () => {
+  const { hub, opened, tab } = setUp();
+  const [one, other] = [tab(), tab()];
+  hub.join(one, { filters: {}, cursor: "e-10" });
+  await opened[0].event(11);
+  hub.join(other, { filters: {}, cursor: "e-2" });
+  assert.equal(opened[1].cursor, "e-2");
+  for (const seq of [3, 11, 12]) await opened[1].event(seq);
+  assert.deepEqual([one.got, other.got], [["e-11", "e-12"], ["e-3", "e-11", "e-12"]]);
+});
+
+test("a tab without a position hears what comes from now on", async () => {
+  const { hub, opened, tab } = setUp();
+  const [one, other] = [tab(), tab()];
+  hub.join(one, { filters: {}, cursor: "e-3" });
+  await opened[0].event(4);
+  hub.join(other, { filters: {}, cursor: null });
+  await opened[0].event(5);
+  assert.deepEqual(other.got, ["e-5"]);
+});
+
+test("a reset reaches all tabs", async () => {
+  const { hub, opened, tab } = setUp();
+  const [one, other] = [tab(), tab()];
+  hub.join(one, { filters: {}, cursor: "e-10" });
+  hub.join(other, { filters: {}, cursor: "e-10" });
+  await opened[0].tell("reset", { reason: "history_gone", cursor: "e-90" });
+  await opened[0].event(91);
+  assert.deepEqual([one.got, other.got], [["reset", "e-91"], ["reset", "e-91"]]);
+});
+
+test("a position of a new epoch replaces those of the old", () => {
+  const { hub, opened, tab } = setUp();
+  hub.join(tab(), { filters: {}, cursor: "e-10" });
+  hub.join(tab(), { filters: {}, cursor: "f-2" });
+  assert.equal(opened[1].cursor, "f-2");
+});
+
+test("an id that is gone does not end the stream of the others", async () => {
+  const { hub, opened, tab } = setUp();
+  hub.join(tab(), { filters: { execution_id: ["5"], pack: ["a"] }, cursor: "e-1" });
+  await opened[0].tell("state", { name: "refused", status: 404 });
+  assert.deepEqual(opened[1].filters, { pack: ["a"] });
+});
+
+test("the last tab takes the stream with it", () => {
+  const { hub, opened, tab } = setUp();
+  const one = tab();
+  hub.join(one, { filters: {}, cursor: null });
+  hub.leave(one);
+  assert.equal(opened[0].closed, true);
+  assert.equal(hub.state, null);
+});
