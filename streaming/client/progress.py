@@ -5,7 +5,6 @@ from __future__ import annotations
 from .messages import Close, Connected, End, Event, Message, Reset, Snapshot, decode
 from .parser import Frame
 
-
 # With which a client begins, and which no reset answers.
 FIRST_CURSORS = (None, "earliest", "now")
 
