@@ -226,13 +226,20 @@ BEGIN
         RETURNING inbox.*
     ), numbered AS (
         SELECT state.last_seq + row_number() OVER (ORDER BY taken.id) AS seq, taken.* FROM taken
+    ), removed AS MATERIALIZED (
+        SELECT taken.execution, taken.parent FROM taken WHERE taken.op = 'DELETE'
     ), lineage (parent, ancestor) AS (
         -- UNION, not UNION ALL: ends even where somebody made a circle of parents.
         SELECT taken.parent, taken.parent FROM taken WHERE taken.parent IS NOT NULL
         UNION
-        SELECT l.parent, e.parent
-        FROM lineage l JOIN attune.execution e ON e.id = l.ancestor
-        WHERE e.parent IS NOT NULL
+        SELECT l.parent, above.parent
+        FROM lineage l CROSS JOIN LATERAL (
+            SELECT e.parent FROM attune.execution e WHERE e.id = l.ancestor
+            UNION ALL
+            -- A whole tree that is deleted at once: its rows are gone.
+            SELECT d.parent FROM removed d WHERE d.execution = l.ancestor
+        ) above
+        WHERE above.parent IS NOT NULL
     ), family AS (
         SELECT l.parent, array_agg(l.ancestor) AS ancestors FROM lineage l GROUP BY l.parent
     ), written AS (

@@ -148,3 +148,17 @@ def test_it_writes_and_reads_positions() -> None:
     for text in ("", "5f1c", "5f1c-", "-1", "5f1c-01", "5F1C-1", "5f1c-1\n", "x-1", "5f1c-1-2"):
         assert Position.parse(text) is None, text
     assert Position.parse(f"5f1c-{2**63}") is None
+
+
+def test_it_knows_the_ancestors_of_what_is_deleted_together_with_them(conn: Connection) -> None:
+    root = add_execution(conn)
+    child = add_execution(conn, parent=root)
+    grandchild = add_execution(conn, parent=child)
+    sequence(conn)
+    conn.execute("DELETE FROM attune.execution")
+    sequence(conn)
+    rows = conn.execute(
+        "SELECT execution, ancestors FROM attune.execution_event WHERE op = 'DELETE'"
+    ).fetchall()
+    told = {execution: set(ancestors or ()) for execution, ancestors in rows}
+    assert told == {root: set(), child: {root}, grandchild: {root, child}}
