@@ -133,6 +133,7 @@ def test_both_are_right_again_after_a_restart_that_lost_the_log(tabs: Tabs) -> N
     tabs.tolerated.append(LOADING)
     site.stack.processes["web"].kill()
     site.relay.cut()
+    expect(page.locator("#badge")).to_contain_text("reconnecting")
     expect(page.locator("html[data-frozen]")).to_have_count(1)
     expect(overview.locator("html[data-frozen]")).to_have_count(1)
     # Whether it still runs is not known: nothing goes on.
