@@ -354,7 +354,7 @@ def test_it_stops_for_a_user_who_was_deactivated(own_web: Stack) -> None:
     with own_web.sql() as conn, Client(own_web.url, tokens(own_web, "client_leaver")) as client:
         stream = client.messages()
         tell(stream, Connected)
-        conn.execute("UPDATE attune.auth_user SET is_active = false WHERE username = 'leaver'")
+        conn.execute("UPDATE attune.auth_user SET is_active = false WHERE username = 'client_leaver'")
         with pytest.raises(StreamClosed, match="revoked"):
             tell(stream, Event)
         with pytest.raises(AccessDenied):
