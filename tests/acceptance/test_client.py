@@ -350,11 +350,11 @@ def test_it_says_that_the_address_is_wrong(stack: Stack, url: str, text: str) ->
 
 
 def test_it_stops_for_a_user_who_was_deactivated(own_web: Stack) -> None:
-    add_user(own_web.database_url, "client_leaver")
-    with own_web.sql() as conn, Client(own_web.url, tokens(own_web, "client_leaver")) as client:
+    add_user(own_web.database_url, "goner")
+    with own_web.sql() as conn, Client(own_web.url, tokens(own_web, "goner")) as client:
         stream = client.messages()
         tell(stream, Connected)
-        conn.execute("UPDATE attune.auth_user SET is_active = false WHERE username = 'client_leaver'")
+        conn.execute("UPDATE attune.auth_user SET is_active = false WHERE username = 'goner'")
         with pytest.raises(StreamClosed, match="revoked"):
             tell(stream, Event)
         with pytest.raises(AccessDenied):
