@@ -34,6 +34,21 @@ class DemoAction:
     def pack(self) -> str:
         return self.ref.split(".")[0]
 
+    @property
+    def param_schema(self) -> dict[str, Any]:
+        """What its `config` has to be, as JSON Schema."""
+        return {
+            "type": "object",
+            "required": list(self.parameters),
+            "properties": {
+                name: {
+                    "type": "string" if isinstance(values[0], str) else "integer",
+                    "default": values[0],
+                }
+                for name, values in self.parameters.items()
+            },
+        }
+
 
 PACKS = {"demo": "Demo", "demo_ops": "Demo operations"}
 ACTIONS = (

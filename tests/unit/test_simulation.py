@@ -8,6 +8,7 @@ from random import Random
 from hypothesis import given
 from hypothesis import strategies as st
 
+from executions import schemas
 from executions.simulation import (
     ACTIONS,
     BEHIND_SECONDS,
@@ -196,3 +197,12 @@ def test_it_makes_up_for_a_delay_but_not_for_an_hour() -> None:
     late = [pace.wait(3600.0) for _ in range(30)]
     assert late.count(0.0) == 10 * BEHIND_SECONDS + 1
     assert late[-1] > 0
+
+
+def test_it_gives_each_action_a_schema_that_takes_its_values() -> None:
+    for action in ACTIONS:
+        schema = json.dumps(action.param_schema)
+        for position in range(2):
+            config = {name: values[position] for name, values in action.parameters.items()}
+            assert schemas.problems(schema, config) == []
+        assert schemas.problems(schema, {}) != []

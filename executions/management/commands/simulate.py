@@ -29,8 +29,8 @@ SIGNAL_SECONDS = 0.1  # how soon a signal ends a wait
 
 _PACK = "INSERT INTO attune.pack (ref, label) VALUES (%s, %s) ON CONFLICT DO NOTHING"
 _ACTION = """
-    INSERT INTO attune.action (ref, pack, pack_ref, label)
-    SELECT %s, p.id, p.ref, %s FROM attune.pack p WHERE p.ref = %s
+    INSERT INTO attune.action (ref, pack, pack_ref, label, param_schema)
+    SELECT %s, p.id, p.ref, %s, %s FROM attune.pack p WHERE p.ref = %s
     ON CONFLICT DO NOTHING
 """
 # The id is taken first, so that an INSERT whose answer was lost can be made again.
@@ -137,7 +137,8 @@ class Writer:
         for ref, label in PACKS.items():
             self._execute(_PACK, [ref, label])
         for action in ACTIONS:
-            self._execute(_ACTION, [action.ref, action.label, action.pack])
+            values = [action.ref, action.label, Jsonb(action.param_schema), action.pack]
+            self._execute(_ACTION, values)
 
     def make(self, change: Change, simulation: Simulation) -> None:
         """Make `change`, and tell `simulation` how it went.
