@@ -9,8 +9,8 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from types import FrameType, TracebackType
 from typing import IO, Any
 
@@ -94,21 +94,29 @@ class Run:
         waiting = threading.Thread(target=self._wait, args=(writing,), name="wait")
         waiting.start()
         assert self.child.stdout is not None and self.child.stderr is not None
-        with selectors.DefaultSelector() as selector, self.child.stdout, self.child.stderr:
+        with (
+            _woken_by_signals() as awake,
+            selectors.DefaultSelector() as selector,
+            self.child.stdout,
+            self.child.stderr,
+        ):
             selector.register(self.child.stdout, selectors.EVENT_READ, STDOUT)
             selector.register(self.child.stderr, selectors.EVENT_READ, STDERR)
             selector.register(ended, selectors.EVENT_READ)
+            selector.register(awake, selectors.EVENT_READ)
             rounds = 0  # since the end
             while rounds < LAST_ROUNDS:
-                events = selector.select()
-                ready = [key for key, _ in events if key.data is not None]
-                rounds += len(events) - len(ready)
+                events = [key for key, _ in selector.select()]
+                ready = [key for key in events if key.data is not None]
+                rounds += any(key.fileobj == ended for key in events)
+                if any(key.fileobj == awake for key in events):
+                    os.read(awake, CHUNK_BYTES)
                 for key in ready:
                     assert not isinstance(key.fileobj, int)
                     if not self._pass_on(key.fileobj, key.data):  # type: ignore[arg-type]
                         selector.unregister(key.fileobj)
                         key.fileobj.close()  # type: ignore[attr-defined]
-                if not ready:  # it has ended, and nothing is left in the pipes
+                if rounds and not ready:  # it has ended, and nothing is left in the pipes
                     break
         waiting.join()
         os.close(ended)
@@ -142,6 +150,24 @@ class Run:
         except OSError:  # our reader has gone; the command learns it in the same way
             return False
         return bool(data)
+
+
+@contextmanager
+def _woken_by_signals() -> Iterator[int]:
+    """Yield what becomes readable with each signal.
+
+    The kernel may hand a signal to any thread, but Python's handlers run in the main one, which
+    would sleep on.
+    """
+    awake, waking = os.pipe()
+    os.set_blocking(waking, False)
+    before = signal.set_wakeup_fd(waking, warn_on_full_buffer=False)
+    try:
+        yield awake
+    finally:
+        signal.set_wakeup_fd(before)
+        os.close(waking)
+        os.close(awake)
 
 
 def _alive(family: list[psutil.Process], seconds: float) -> list[psutil.Process]:

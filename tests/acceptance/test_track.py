@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -256,7 +257,8 @@ def test_it_records_afterwards_what_ran_without_the_database(
         child.stdin.flush()
         assert child.stdout.readline() == "over\n"
         wait_for(waiting(child), "the command to end")
-        ended = one(conn, "SELECT clock_timestamp()")
+        ended = one(conn, "SELECT clock_timestamp()") + timedelta(seconds=0.5)
+        wait_for(lambda: one(conn, "SELECT clock_timestamp()") > ended, "time to pass")
         gate.open()
         assert child.wait(timeout=20) == 4
         assert child.stderr.readline().startswith("attune: recorded as #")
