@@ -57,6 +57,8 @@ def tracking(env: dict[str, str], *arguments: str) -> Iterator[subprocess.Popen[
         stderr=pipe,
         text=True,
         start_new_session=True,
+        # Under nohup, as tests may be, it is ignored, and that is inherited.
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
     )
     try:
         yield child
