@@ -27,13 +27,13 @@ export class Clock {
 
   /** The moment as of which the page is right, by the server's clock, in milliseconds. */
   get now() {
-    const { isLive, state } = this.#connection;
-    return serverTime(isLive || state.heardAt === null ? Date.now() : state.heardAt);
+    const { isLive, knownAt } = this.#connection;
+    return serverTime(isLive ? Date.now() : (knownAt ?? Date.now()));
   }
 
   tick() {
-    const { isLive, state } = this.#connection;
-    document.documentElement.toggleAttribute("data-frozen", !isLive && state.heardAt !== null);
+    const { isLive, knownAt } = this.#connection;
+    document.documentElement.toggleAttribute("data-frozen", !isLive && knownAt !== null);
     this.#texts = document.hidden ? [] : [...this.root.querySelectorAll("[data-ago], [data-since]")];
     this.#write();
   }

@@ -16,7 +16,7 @@
  *
  * `follow` may be called again, with other filters or another position. An event may come twice
  * after that; compare `version` with the row's. `isLive`: whether what the page shows is known to
- * be so; false stops every timer on it.
+ * be so; false stops every timer on it, at `knownAt`.
  *
  * With `filters.root` give `members`, the ids of the tree as listed: events of others do not come,
  * and children join by themselves.
@@ -27,6 +27,7 @@ import { Hub } from "./hub.js";
 const PULSE_MS = 5000;
 const SILENT_MS = 12_000; // two pulses and more
 const CHECK_MS = 1000;
+const PATIENCE_MS = 2000; // for the first connection of a page
 const DEAD_CHECKS = 20; // one after another: a machine that wakes up is silent only at the first
 
 class Detail extends Event {
@@ -42,6 +43,7 @@ export class Connection extends EventTarget {
   #tree = null;
   #heardAt = Date.now(); // the link, not the server
   #silentChecks = 0;
+  #followedAt = null; // when the page had just been told by REST
 
   constructor({ streamUrl = document.body.dataset.stream } = {}) {
     super();
@@ -58,7 +60,15 @@ export class Connection extends EventTarget {
     return this.state.name === "live" || this.state.name === "catching-up";
   }
 
+  /** Until when what the page shows was known to be so; null where it is about to be told. */
+  get knownAt() {
+    const { heardAt } = this.state;
+    if (heardAt !== null || this.#followedAt === null) return heardAt;
+    return Date.now() - this.#followedAt > PATIENCE_MS ? this.#followedAt : null;
+  }
+
   follow({ filters = {}, cursor = null, members = null }) {
+    this.#followedAt = Date.now();
     this.#wanted = { filters, cursor };
     this.#tree = filters.root ? new Set([...filters.root, ...(members ?? [])].map(Number)) : null;
     this.#join();
@@ -118,10 +128,11 @@ export class Connection extends EventTarget {
     this.#join();
   }
 
+  /** A stream that begins anew, for another tab's sake, has not heard the server; this page has. */
   #enter(state) {
-    const { name, at } = this.state;
-    this.state = state;
-    if (state.name !== name || state.at !== at) this.#tell("state", state);
+    const { name, at, heardAt } = this.state;
+    this.state = { ...state, heardAt: state.heardAt ?? heardAt };
+    if (state.name !== name || state.at !== at) this.#tell("state", this.state);
   }
 
   #tell(type, detail) {
