@@ -21,6 +21,10 @@ from executions import visibility
 from executions.visibility import Rights
 
 BATCH = 500
+# Where others have come meanwhile, it rests for so many times as long as a look-up took, so
+# that the next one is for more of them: in a storm most of what a stream costs would be these.
+REST = 3.0
+MAX_REST_SECONDS = 0.1
 _NOTHING = Rights(active=False, hidden_packs=frozenset())
 
 
@@ -65,7 +69,11 @@ class Admissions:
         try:
             while self._waiting:
                 batch, self._waiting = self._waiting[:BATCH], self._waiting[BATCH:]
+                began = time.monotonic()
                 await _answer(batch)
+                if self._waiting:
+                    rest = REST * (time.monotonic() - began)
+                    await asyncio.sleep(min(rest, MAX_REST_SECONDS))
         finally:
             self._task = None
 

@@ -13,7 +13,7 @@ import random
 import time
 from collections.abc import Coroutine
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any
 
 from attune.limits import Limits
 from executions.eventlog import Event, LogState
@@ -26,25 +26,13 @@ from streaming.layer import Layer, LayerError
 from streaming.messages import Batch, MessageError
 from streaming.pace import Pace
 from streaming.replay import LogReader, LogUnavailable
+from streaming.streams import TICK_SECONDS, Streams
 
 logger = logging.getLogger("attune.hub")
 
 RETRY_SECONDS = (0.1, 1.0)  # first and longest wait after a failure
-TICK_SECONDS = 0.5
 DRAIN_LOOK_SECONDS = 0.02
 READ_BACK_BYTES = 1024 * 1024
-
-
-class OpenStream(Protocol):
-    """What the hub asks of a stream."""
-
-    @property
-    def hanging_since(self) -> float: ...
-    @property
-    def unsent(self) -> int: ...
-    def tick(self, now: float) -> None: ...
-    def wake(self) -> None: ...
-    def cut(self) -> None: ...
 
 
 class Hub:
@@ -63,7 +51,9 @@ class Hub:
         self._floor_seq = 0
         self._feeds = Feeds(self._ring)
         self._pace = Pace(self._flush)
-        self.streams: set[OpenStream] = set()
+        self.streams = Streams(
+            slow_client_seconds=limits.slow_client_seconds, unsent_bytes=limits.unsent_bytes
+        )
         self.closing = False  # the process is about to end: no new streams, end the others
         self._repairing = asyncio.Lock()
         self._reaching = asyncio.Lock()
@@ -105,8 +95,7 @@ class Hub:
             return
         logger.critical("action=%s state=ended", task.get_name(), exc_info=task.exception())
         self.closing = True
-        for stream in tuple(self.streams):
-            stream.wake()
+        self.streams.wake()
 
     # --- what others ask --------------------------------------------------------------------
     @property
@@ -187,12 +176,10 @@ class Hub:
         """End every stream; cut those that have not taken their last frame after `seconds`."""
         self.closing = True
         deadline = time.monotonic() + seconds
-        for stream in tuple(self.streams):
-            stream.wake()
+        self.streams.wake()
         while self.streams and time.monotonic() < deadline:
             await asyncio.sleep(DRAIN_LOOK_SECONDS)
-        for stream in tuple(self.streams):
-            stream.cut()
+        self.streams.cut()
 
     # --- following the log ------------------------------------------------------------------
     async def _follow(self) -> None:
@@ -298,23 +285,8 @@ class Hub:
         metrics.EVENTS_OUT.inc(self._feeds.flush(time.monotonic()))
 
     async def _tick(self) -> None:
-        """Give each stream a look at the clock: heartbeats, ends, writes that hang."""
+        """Give the streams a look at the clock: heartbeats, ends, writes that hang."""
         while True:
             await asyncio.sleep(TICK_SECONDS)
             self._feeds.trim()
-            now = time.monotonic()
-            for stream in tuple(self.streams):
-                stream.tick(now)
-            self._bound_unsent(now)
-
-    def _bound_unsent(self, now: float) -> None:
-        """Cut those that hang longest while all together hold more than they may."""
-        slow = now - self.limits.slow_client_seconds
-        metrics.SLOW.set(sum(stream.hanging_since < slow for stream in self.streams))
-        excess = sum(stream.unsent for stream in self.streams) - self.limits.unsent_bytes
-        if excess > 0:
-            for stream in sorted(self.streams, key=lambda s: s.hanging_since):
-                excess -= stream.unsent
-                stream.cut()
-                if excess <= 0:
-                    break
+            self.streams.look(time.monotonic())

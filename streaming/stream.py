@@ -74,6 +74,7 @@ class Stream:
             while True:
                 if data:
                     self._writing_since, self._in_hand = time.monotonic(), len(data)
+                    self._hub.streams.attend(self)
                     yield data
                     self._writing_since, self._in_hand = math.inf, 0
                     self._beat_at = time.monotonic() + self._hub.limits.heartbeat_seconds
@@ -83,18 +84,25 @@ class Stream:
         finally:
             self._leave()
 
-    def tick(self, now: float) -> None:
-        """Called by the hub every half second, also while a write hangs."""
+    def due(self, now: float) -> float:
+        """Called by the clock: send a heartbeat, or wake the task to end the stream."""
+        if now >= self._beat_at and self._may_write(now):
+            metrics.EVENTS_OUT.inc(self.push(now))
+            self._write(sse.heartbeat(id=str(self._subscriber.position)), now)
+        elif now >= min(self._beat_at, self._ends):
+            self._subscriber.wake()
+        return min(self._beat_at, self._ends)
+
+    def attend(self, now: float) -> bool:
+        """Called by the clock at every tick, from a write of the task on until all is taken."""
         hangs = now - self._writing_since
         if hangs > self._hub.limits.slow_client_seconds:
             self._slow = True
         if hangs > self._hub.limits.slow_client_seconds + CUT_SECONDS:
             self.cut()
-        elif now >= self._beat_at and self._may_write(now):
-            metrics.EVENTS_OUT.inc(self.push(now))
-            self._write(sse.heartbeat(id=str(self._subscriber.position)), now)
-        elif now >= min(self._beat_at, self._ends) or self._log_retry_at:
+        if self._log_retry_at:
             self._subscriber.wake()
+        return bool(self._log_retry_at or self.unsent)
 
     def push(self, now: float) -> int:
         """Called by the hub when there are events: write them here, or wake the task to.
@@ -123,7 +131,8 @@ class Stream:
         )
 
     def _write(self, data: bytes, now: float) -> None:
-        self._connection.write(data)
+        if not self._connection.write(data):
+            self._hub.streams.attend(self)
         self._beat_at = now + self._hub.limits.heartbeat_seconds
 
     def cut(self) -> None:
@@ -134,12 +143,10 @@ class Stream:
 
     @property
     def hanging_since(self) -> float:
-        """When the write in hand began, in time.monotonic(); infinite where none is."""
         return self._writing_since
 
     @property
     def unsent(self) -> int:
-        """How many bytes this process holds that the client has not taken."""
         return self._in_hand + self._connection.unsent
 
     # --- the steps of the loop --------------------------------------------------------------
@@ -206,6 +213,7 @@ class Stream:
             # The client learns of it by what it does not get: its position stands still.
             logger.warning("action=replay position=%s error=%s", self._subscriber.position, exc)
             self._log_retry_at = time.monotonic() + LOG_RETRY_SECONDS
+            self._hub.streams.attend(self)
             return None
         return None if item is None else self._pass_on(item)
 
@@ -293,7 +301,7 @@ class Stream:
             viewer.credential, viewer.rights, self, checked_at=viewer.checked_at
         )
         self._rights = self._access.rights
-        self._hub.streams.add(self)
+        self._hub.streams.add(self, at=time.monotonic() + self._hub.limits.heartbeat_seconds)
         metrics.STREAMS.inc()
 
     def _leave(self) -> None:

@@ -242,7 +242,12 @@ class Open:
 
     hanging_since, unsent, woken = math.inf, 0, False
 
-    def tick(self, now: float) -> None: ...
+    def due(self, now: float) -> float:
+        return now
+
+    def attend(self, now: float) -> bool:
+        return False
+
     def cut(self) -> None: ...
     def wake(self) -> None:
         self.woken = True
@@ -256,7 +261,7 @@ async def test_it_is_not_ready_and_sends_all_away_once_a_task_has_ended(
 
     async with running_hub(database) as hub:
         stream = Open()
-        hub.streams.add(stream)
+        hub.streams.add(stream, at=0.0)
         assert (await health.report(hub)).hub == "ok"
         hub.run_beside(breaks(), name="breaking")
         await until(lambda: stream.woken)
