@@ -301,7 +301,8 @@ class Stream:
             viewer.credential, viewer.rights, self, checked_at=viewer.checked_at
         )
         self._rights = self._access.rights
-        self._hub.streams.add(self, at=time.monotonic() + self._hub.limits.heartbeat_seconds)
+        first_beat = time.monotonic() + self._hub.limits.heartbeat_seconds
+        self._hub.streams.add(self, at=min(first_beat, self._ends))
         metrics.STREAMS.inc()
 
     def _leave(self) -> None:
