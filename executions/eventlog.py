@@ -2,7 +2,7 @@
 
 Plain psycopg on connections the caller owns, no Django: the worker and the web process both
 use it from asyncio, and requests with a cursor of theirs. The writing itself is one SQL
-function, `attune.sequence_v2`, so that it is one transaction whatever happens to the process
+function, `attune.sequence_v3`, so that it is one transaction whatever happens to the process
 that asked for it.
 """
 
@@ -31,7 +31,11 @@ class Cursor(Protocol):
 
 
 class Event(NamedTuple):
-    """One committed change. `body` is the JSON text that streams send, without newlines."""
+    """One committed change. `body` is the JSON text that streams send, without newlines.
+
+    Of `old_action_ref` it says nothing, nor of `old_parent`: not everybody may know them. See
+    `executions.moves`. They are None where that has not changed.
+    """
 
     seq: int
     execution: int
@@ -43,6 +47,14 @@ class Event(NamedTuple):
     parent: int | None
     ancestors: list[int] | None  # the parent, its parent, and so on; in no order
     body: str
+    old_action_ref: str | None = None
+    old_parent: int | None = None
+    old_ancestors: list[int] | None = None  # not None where it has another parent than before
+
+    @property
+    def is_move(self) -> bool:
+        """Whether it has another action_ref or another parent than before."""
+        return self.old_action_ref is not None or self.old_ancestors is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +107,8 @@ _READ = sql.SQL("""
         WHERE seq > %(after)s AND seq <= %(upto)s AND {condition}
         ORDER BY seq LIMIT %(limit)s
     )
-    SELECT seq, execution, version, op, status, old_status, action_ref, parent, ancestors, event
+    SELECT seq, execution, version, op, status, old_status, action_ref, parent, ancestors, event,
+        old_action_ref, old_parent, old_ancestors
     FROM attune.execution_event JOIN page USING (seq)
     WHERE before < %(max_bytes)s
     ORDER BY seq
@@ -164,7 +177,7 @@ async def sequence(conn: Connection, *, batch: int) -> Sequenced | None:
 
     Returns None where another worker is doing so right now.
     """
-    cursor = await conn.execute("SELECT * FROM attune.sequence_v2(%s)", [batch])
+    cursor = await conn.execute("SELECT * FROM attune.sequence_v3(%s)", [batch])
     rows = await cursor.fetchall()
     if not rows:
         return None

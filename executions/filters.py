@@ -1,6 +1,9 @@
 """Which executions somebody asked for: as a test on an event, and as conditions in SQL. Pure.
 
 Both say the same; `tests/integration/test_filters.py` holds one against the other.
+
+An event concerns a list if its execution is in it, as it is or as it was before: so a list is told
+what it has to drop. What may not be seen of either side is not looked at.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ from dataclasses import dataclass, field, replace
 
 from psycopg import sql
 
+from executions import moves
 from executions.eventlog import Event
 
 
@@ -37,36 +41,62 @@ class Filter:
         object.__setattr__(self, "_patterns", patterns)
 
     def matches(self, event: Event) -> bool:
-        """Say whether the event is visible and asked for.
+        """Say whether the event is visible and asked for."""
+        if event.old_action_ref is not None or event.old_ancestors is not None:
+            return self._visible_sides(event) is not None
+        return self._shows(event) and self._asks_for(event)
 
-        A status filter looks at the old status too: the event by which an execution leaves
-        the filter is delivered, so that a list can drop the row.
+    def told(self, event: Event) -> Event | None:
+        """Return the event as it is told here; None where it does not match.
+
+        What is below an execution moves with it, without events of its own. So with `roots`
+        everything that gets another parent is told, whatever else is asked for; where it may not
+        be seen, with an empty body, which only says to the stream that the tree is another.
         """
-        pack = event.action_ref.partition(".")[0]
-        return (
-            pack not in self.hidden_packs
-            and (not self.executions or event.execution in self.executions)
-            and (
-                not self.statuses
-                or event.status in self.statuses
-                or event.old_status in self.statuses
-            )
-            and (not self.packs or pack in self.packs)
-            and (not self.parents or event.parent in self.parents)
-            and (
-                not self.roots
-                or event.execution in self.roots
-                or not self.roots.isdisjoint(event.ancestors or ())
-            )
-            and (not self.action_refs or self._matches_ref(event.action_ref))
-        )
+        if not event.is_move:
+            return event if self.matches(event) else None
+        visible = self._visible_sides(event)
+        return None if visible is None else moves.told(event, *visible)
 
     def hiding(self, packs: frozenset[str]) -> Filter:
         """Return this filter for somebody who may not see executions of `packs`."""
         return replace(self, hidden_packs=packs)
 
+    def _shows(self, event: Event) -> bool:
+        return not self.hidden_packs or event.action_ref.partition(".")[0] not in self.hidden_packs
+
+    def _asks_for(self, event: Event) -> bool:
+        return (
+            (not self.executions or event.execution in self.executions)
+            and (
+                not self.statuses
+                or event.status in self.statuses
+                or event.old_status in self.statuses
+            )
+            and (not self.packs or event.action_ref.partition(".")[0] in self.packs)
+            and (not self.parents or event.parent in self.parents)
+            and (not self.roots or self._in_tree(event))
+            and (not self.action_refs or self._matches_ref(event.action_ref))
+        )
+
+    def _in_tree(self, event: Event) -> bool:
+        return event.execution in self.roots or not self.roots.isdisjoint(event.ancestors or ())
+
     def _matches_ref(self, ref: str) -> bool:
         return ref in self.action_refs or any(p.fullmatch(ref) for p in self._patterns)
+
+    def _visible_sides(self, event: Event) -> tuple[bool, bool] | None:
+        """Say of a move whether what was and what is may be seen; None where it does not match."""
+        in_tree = bool(self.roots) and event.old_ancestors is not None
+        asks = self._in_tree if in_tree else self._asks_for
+        sides = (moves.before(event), moves.after(event))
+        matching = [asks(side) for side in sides]
+        if not any(matching):
+            return None
+        before, after = (self._shows(side) for side in sides)
+        if matching[0] and before or matching[1] and after:
+            return before, after
+        return (False, False) if in_tree else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,23 +109,22 @@ class Where:
 
 def log_where(filter: Filter) -> Where:
     """Return the condition on rows of `attune.execution_event` that `matches` tests."""
-    parts, values = _common(filter)
+    condition = _either_side(filter)
     if filter.executions:
-        parts.append(sql.SQL("execution = ANY (%(executions)s)"))
-    if filter.statuses:
-        parts.append(sql.SQL("(status = ANY (%(statuses)s) OR old_status = ANY (%(statuses)s))"))
+        condition = sql.SQL("execution = ANY (%(executions)s) AND {}").format(condition)
     if filter.roots:
-        parts.append(sql.SQL("(execution = ANY (%(roots)s) OR ancestors && %(roots)s::bigint[])"))
-    return Where(sql.SQL(" AND ").join(parts), values)
+        moved = _either_side(Filter(roots=filter.roots))
+        condition = sql.SQL("({} OR old_ancestors IS NOT NULL AND {})").format(condition, moved)
+    return Where(condition, _values(filter))
 
 
 def table_where(filter: Filter) -> Where:
     """Return the same for rows of `attune.execution`, as they are now."""
-    parts, values = _common(filter)
+    parts = _common(filter, _NOW)
     if filter.executions:
         parts.append(sql.SQL("id = ANY (%(executions)s)"))
     if filter.statuses:
-        parts.append(_one_of(sql.SQL("status"), filter.statuses))
+        parts.append(_one_of(_NOW.status, filter.statuses))
     if filter.roots:
         # ARRAY: found first, whatever else is asked for; the planner cannot guess its size.
         parts.append(
@@ -105,39 +134,85 @@ def table_where(filter: Filter) -> Where:
                 " JOIN down ON child.parent = down.id) SELECT id FROM down))"
             )
         )
-    return Where(sql.SQL(" AND ").join(parts), values)
+    return Where(_and(parts), _values(filter))
 
 
-def _common(filter: Filter) -> tuple[list[sql.Composable], dict[str, object]]:
-    """Return the conditions on columns that both tables have."""
-    parts: list[sql.Composable] = [sql.SQL("true")]
+@dataclass(frozen=True, slots=True)
+class _Columns:
+    """Where a side of an event, or a row, has what is asked for."""
+
+    status: sql.SQL
+    action_ref: sql.SQL
+    parent: sql.SQL
+    ancestors: sql.SQL
+
+
+_NOW = _AFTER = _Columns(
+    sql.SQL("status"), sql.SQL("action_ref"), sql.SQL("parent"), sql.SQL("ancestors")
+)
+_BEFORE = _Columns(
+    sql.SQL("old_status"),
+    sql.SQL("coalesce(old_action_ref, action_ref)"),
+    sql.SQL("CASE WHEN old_ancestors IS NULL THEN parent ELSE old_parent END"),
+    sql.SQL("coalesce(old_ancestors, ancestors)"),
+)
+
+
+def _either_side(filter: Filter) -> sql.Composable:
+    """Return the condition that an execution matches as it is or as it was."""
+    sides = [_and(_of_side(filter, columns)) for columns in (_AFTER, _BEFORE)]
+    return sql.SQL("({})").format(sql.SQL(" OR ").join(sides))
+
+
+def _of_side(filter: Filter, columns: _Columns) -> list[sql.Composable]:
+    parts = _common(filter, columns)
+    if filter.statuses:
+        parts.append(sql.SQL("{} = ANY (%(statuses)s)").format(columns.status))
+    if filter.roots:
+        parts.append(
+            sql.SQL("(execution = ANY (%(roots)s) OR {} && %(roots)s::bigint[])").format(
+                columns.ancestors
+            )
+        )
+    return parts
+
+
+def _common(filter: Filter, columns: _Columns) -> list[sql.Composable]:
+    """Return the conditions that do not depend on the table."""
+    parts: list[sql.Composable] = []
+    # As the index `execution_pack` has it.
+    pack = sql.SQL("split_part({}, '.', 1)").format(columns.action_ref)
     if filter.parents:
-        parts.append(sql.SQL("parent = ANY (%(parents)s)"))
+        parts.append(sql.SQL("{} = ANY (%(parents)s)").format(columns.parent))
     if filter.packs:
-        parts.append(_one_of(_PACK, filter.packs))
+        parts.append(_one_of(pack, filter.packs))
     if filter.action_refs:
-        parts.append(_any_ref(filter.action_refs))
+        parts.append(_any_ref(columns.action_ref, filter.action_refs))
         if packs := _implied_packs(filter.action_refs):
-            parts.append(_one_of(_PACK, packs))
+            parts.append(_one_of(pack, packs))
     if filter.hidden_packs:
-        parts.append(sql.SQL("NOT ({})").format(_one_of(_PACK, filter.hidden_packs)))
+        parts.append(sql.SQL("NOT ({})").format(_one_of(pack, filter.hidden_packs)))
+    return parts
+
+
+def _values(filter: Filter) -> dict[str, object]:
     names = ("executions", "statuses", "parents", "roots")
-    return parts, {name: sorted(getattr(filter, name)) for name in names}
+    return {name: sorted(getattr(filter, name)) for name in names}
 
 
-# As the index `execution_pack` has it.
-_PACK = sql.SQL("split_part(action_ref, '.', 1)")
+def _and(parts: list[sql.Composable]) -> sql.Composable:
+    return sql.SQL(" AND ").join(parts or [sql.SQL("true")])
 
 
-def _any_ref(refs: Iterable[str]) -> sql.Composable:
+def _any_ref(column: sql.Composable, refs: Iterable[str]) -> sql.Composable:
     exact = [ref for ref in refs if "*" not in ref]
     parts: list[sql.Composable] = [
-        sql.SQL("action_ref LIKE {}").format(_escaped(_like(ref).replace("*", "%")))
+        sql.SQL("{} LIKE {}").format(column, _escaped(_like(ref).replace("*", "%")))
         for ref in sorted(refs)
         if "*" in ref
     ]
     if exact:
-        parts.append(_one_of(sql.SQL("action_ref"), exact))
+        parts.append(_one_of(column, exact))
     return sql.SQL("({})").format(sql.SQL(" OR ").join(parts))
 
 

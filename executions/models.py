@@ -175,6 +175,11 @@ class ExecutionEvent(models.Model):
     event = models.TextField(help_text="The JSON text that streams send as `data`.")
     bytes = models.IntegerField(help_text="The length of `event`.")
     recorded = models.DateTimeField(help_text="When the writer made the change.")
+    old_action_ref = models.TextField(null=True)
+    old_parent = models.BigIntegerField(null=True)
+    old_ancestors = ArrayField(
+        models.BigIntegerField(), null=True, help_text="Null where it has not been moved."
+    )
 
     class Meta:
         db_table = "execution_event"

@@ -72,23 +72,30 @@ async def begin(hub: Hub, asked: StreamRequest, filter: Filter, start: Start) ->
     """
     if not (asked.snapshot or asked.until_terminal):
         return Beginning(start)
-    bounds = _bounds(hub)
     snapshot = None
     if not start.resumed:
-        snapshot = await hub.log.snapshot(filter, bounds)
+        snapshot = await hub.log.snapshot(filter, _bounds(hub))
         start = Start(snapshot.position, reset_reason=start.reset_reason)
     watch = None
     if asked.until_terminal:
         # After the snapshot: what ends in between has its event after the snapshot's position.
-        found = await hub.log.statuses(filter, bounds, since=start.position.seq)
-        if not found.complete:
-            raise TooManyToWatch
-        watch = Watch(found.statuses, changed=found.changed)
+        watch = await watching(hub, filter, since=start.position)
         if watch.done and start.resumed:
             raise AlreadyEnded
     if snapshot is None or not (asked.snapshot or (watch is not None and watch.done)):
         return Beginning(start, watch=watch)
     return Beginning(start, snapshot=snapshot, watch=watch, known=dict(snapshot.ahead))
+
+
+async def watching(hub: Hub, filter: Filter, *, since: Position) -> Watch:
+    """Return what a client has to be told the end of that has had every event up to `since`.
+
+    Raises LogUnavailable and TooManyToWatch.
+    """
+    found = await hub.log.statuses(filter, _bounds(hub), since=since.seq)
+    if not found.complete:
+        raise TooManyToWatch
+    return Watch(found.statuses, changed=found.changed)
 
 
 def _bounds(hub: Hub) -> Bounds:

@@ -16,6 +16,7 @@ from typing import Protocol
 
 from executions.eventlog import Event
 from executions.filters import Filter
+from streaming import sse
 
 # Joined chunks that a feed keeps for a moment: enough for a crowd of streams that all
 # replay the same few pages.
@@ -28,6 +29,18 @@ class Frame:
 
     event: Event
     data: bytes
+    epoch: str
+
+    @classmethod
+    def of(cls, event: Event, epoch: str) -> Frame:
+        """Encode an event; what nobody is to be told (see Filter.told) as nothing."""
+        data = sse.event(event.body, id=f"{epoch}-{event.seq}") if event.body else b""
+        return cls(event, data, epoch)
+
+    def told(self, filter: Filter) -> Frame:
+        """Return the frame, which matches, as it is told where this filter is."""
+        event = filter.told(self.event) if self.event.is_move else self.event
+        return self if event is None or event is self.event else Frame.of(event, self.epoch)
 
 
 class Ring:
@@ -117,7 +130,7 @@ class Feed:
 
     def append(self, frame: Frame) -> None:
         """Take over a frame that matches; the ring has it already."""
-        self._frames.append(frame)
+        self._frames.append(frame.told(self.filter))
         self.trim()
 
     def trim(self) -> None:
@@ -133,7 +146,8 @@ class Feed:
     def fill(self) -> None:
         """Take over what the ring still has from before this feed was made."""
         if self.floor > self._ring.floor:
-            self._frames = deque(f for f in self._ring if self.filter.matches(f.event))
+            matching = (frame for frame in self._ring if self.filter.matches(frame.event))
+            self._frames = deque(frame.told(self.filter) for frame in matching)
             self._chunks.clear()
             self.floor = self._ring.floor
 

@@ -16,7 +16,7 @@ class Feeds:
     """The feeds in use, each with the streams that read it.
 
     An event is held only against the filters that can match: those that name its execution
-    or an ancestor of it, and those that name none.
+    or an ancestor of it, be it one of before, and those that name none.
     """
 
     def __init__(self, ring: Ring) -> None:
@@ -87,7 +87,8 @@ class Feeds:
 
     def _candidates(self, event: Event) -> set[Feed]:
         found = self._broad
-        for execution in (event.execution, *(event.ancestors or ())):
+        above = (*(event.ancestors or ()), *(event.old_ancestors or ()))
+        for execution in (event.execution, *above):
             naming = self._naming.get(execution)
             if naming:
                 found = found | naming
@@ -104,4 +105,4 @@ def _push(reader: Reader, now: float) -> int:
 
 
 def _named(filter: Filter) -> frozenset[int]:
-    return filter.executions or filter.roots
+    return filter.roots or filter.executions

@@ -19,7 +19,7 @@ from attune.limits import Limits
 from executions.eventlog import Event, LogState
 from executions.filters import Filter
 from executions.positions import Position
-from streaming import metrics, sse
+from streaming import metrics
 from streaming.feed import Feed, Frame, Reader, Ring
 from streaming.feeds import Feeds
 from streaming.layer import Layer, LayerError
@@ -279,7 +279,7 @@ class Hub:
             metrics.EVALUATIONS.inc(self._feeds.evaluations - before)
 
     def _frame(self, event: Event) -> Frame:
-        return Frame(event, sse.event(event.body, id=f"{self.position.epoch}-{event.seq}"))
+        return Frame.of(event, self.position.epoch)
 
     def _flush(self) -> None:
         metrics.EVENTS_OUT.inc(self._feeds.flush(time.monotonic()))

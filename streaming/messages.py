@@ -6,6 +6,7 @@ stands at, by which a web process that missed something notices.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,7 +50,7 @@ def decode(message: dict[str, Any]) -> Batch:
         batch = Batch(
             str(message["epoch"]),
             int(message["last_seq"]),
-            tuple(Event(*fields) for fields in message["events"]),
+            tuple(_event(fields) for fields in message["events"]),
         )
     except (KeyError, TypeError, ValueError) as exc:
         raise MessageError(f"malformed layer message: {exc!r}") from exc
@@ -57,3 +58,9 @@ def decode(message: dict[str, Any]) -> Batch:
         if event.seq != seq:
             raise MessageError(f"events are not consecutive at {event.seq}, expected {seq}")
     return batch
+
+
+def _event(fields: Sequence[Any]) -> Event:
+    if len(fields) != len(Event._fields):
+        raise MessageError("an event of another version of attune; read the log")
+    return Event(*fields)

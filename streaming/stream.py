@@ -13,18 +13,21 @@ from executions.filters import Filter
 from streaming import frames, metrics, sse
 from streaming.access import Access, AccessRegistry
 from streaming.auth import Viewer
-from streaming.beginning import AlreadyEnded, Beginning, Start, TooManyToWatch, begin
+from streaming.beginning import AlreadyEnded, Beginning, Start, TooManyToWatch, begin, watching
 from streaming.connection import Connection
-from streaming.feed import Chunk
+from streaming.feed import Chunk, Frame
 from streaming.filters import StreamRequest
 from streaming.hub import Hub
 from streaming.replay import LogUnavailable
 from streaming.subscriber import Reset, Subscriber
+from streaming.watch import Watch
 
 logger = logging.getLogger("attune.stream")
 
 # How long a stream waits before it tries the log again that it could not read.
 LOG_RETRY_SECONDS = 1.0
+# How long after a move in a tree its executions are looked up anew; several together are one.
+MOVED_SECONDS = 0.5
 # How long a write that was told to be slow may still take to get its last frame through.
 CUT_SECONDS = 5.0
 # Over how long clients that are all sent away at once come back.
@@ -47,6 +50,7 @@ class Stream:
         self._accesses = accesses
         self._asked = asked
         self._watch = beginning.watch
+        self._watch_again_at = math.inf  # something has come or gone without an event of its own
         self._known = beginning.known
         self._beginning = beginning
         self._catching_up = beginning.start.resumed
@@ -100,9 +104,9 @@ class Stream:
             self._slow = True
         if hangs > self._hub.limits.slow_client_seconds + CUT_SECONDS:
             self.cut()
-        if self._log_retry_at:
+        if self._log_retry_at or now >= self._watch_again_at:
             self._subscriber.wake()
-        return bool(self._log_retry_at or self.unsent)
+        return bool(self._log_retry_at or self._watch_again_at < math.inf or self.unsent)
 
     def push(self, now: float) -> int:
         """Called by the hub when there are events: write them here, or wake the task to.
@@ -115,7 +119,8 @@ class Stream:
             chunk = self._subscriber.recent()
             if chunk is not None:
                 events = len(chunk.frames)
-                self._write(chunk.data, now)
+                if chunk.data:  # an empty write would end the response
+                    self._write(chunk.data, now)
             if not self._subscriber.behind:
                 return events
         self._subscriber.wake()
@@ -205,6 +210,10 @@ class Stream:
     async def _take(self) -> bytes | None:
         """Return the next events, encoded; None where there are none now."""
         try:
+            if time.monotonic() >= self._watch_again_at:
+                await self._watch_again()
+                if self._watch is not None and self._watch.done:
+                    return self._end(self._subscriber.position.seq)
             item = await self._subscriber.next()
             self._log_retry_at = 0.0
             if isinstance(item, Reset):
@@ -217,6 +226,13 @@ class Stream:
             return None
         return None if item is None else self._pass_on(item)
 
+    async def _watch_again(self) -> None:
+        try:
+            self._watch = await watching(self._hub, self._filter, since=self._subscriber.position)
+        except TooManyToWatch:
+            self._watch = None
+        self._watch_again_at = math.inf
+
     async def _start_over(self, reset: Reset) -> bytes:
         start = Start(reset.position, reset_reason=reset.reason)
         try:
@@ -224,6 +240,7 @@ class Stream:
         except (AlreadyEnded, TooManyToWatch):
             beginning = Beginning(start)
         self._watch, self._known = beginning.watch, beginning.known
+        self._watch_again_at = math.inf
         self._subscriber.close()
         self._subscriber = Subscriber(
             self._hub, self._filter, beginning.start.position, reader=self
@@ -240,12 +257,20 @@ class Stream:
             if not self._is_known(frame.event):
                 parts.append(frame.data)
             if self._watch is not None:
-                self._watch.see(frame.event)
-                if self._watch.done:
+                self._see(frame, self._watch)
+                if self._watch.done and self._watch_again_at == math.inf:
                     parts.append(self._end(frame.event.seq))
                     break
         metrics.EVENTS_OUT.inc(len(parts))
         return b"".join(parts)
+
+    def _see(self, frame: Frame, watch: Watch) -> None:
+        if frame.data:
+            watch.see(frame.event)
+        if self._asked.filter.roots and frame.event.old_ancestors is not None:
+            again_at = time.monotonic() + MOVED_SECONDS
+            self._watch_again_at = min(self._watch_again_at, again_at)
+            self._hub.streams.attend(self)
 
     def _is_known(self, event: Event) -> bool:
         version = self._known.get(event.execution)

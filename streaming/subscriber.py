@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from executions.filters import Filter
 from executions.positions import Position
-from streaming import sse
 from streaming.feed import Chunk, Frame, Reader, join
 from streaming.hub import Hub
 
@@ -115,10 +114,7 @@ class Subscriber:
             return self._reset("epoch_changed")
         if start.seq < reading.floor_seq:
             return self._reset("history_gone")
-        frames = [
-            Frame(event, sse.event(event.body, id=f"{start.epoch}-{event.seq}"))
-            for event in reading.page.events
-        ]
+        frames = [Frame.of(event, start.epoch).told(filter) for event in reading.page.events]
         self.position = Position(start.epoch, reading.page.upto)
         chunk = join(frames, after=start.seq, max_bytes=2**62)  # the page is bounded already
         return Chunk(chunk.data, reading.page.upto, chunk.frames)

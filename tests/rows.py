@@ -8,6 +8,8 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
+from executions.eventlog import Event
+
 Connection = psycopg.Connection[tuple[Any, ...]]
 
 
@@ -48,7 +50,7 @@ def inbox(conn: Connection) -> list[tuple[Any, ...]]:
 def sequence(conn: Connection, batch: int = 1_000_000) -> tuple[Any, ...] | None:
     """Run the sequencer once; return (epoch, first_seq, last_seq)."""
     return conn.execute(
-        "SELECT epoch, first_seq, last_seq FROM attune.sequence_v2(%s)", [batch]
+        "SELECT epoch, first_seq, last_seq FROM attune.sequence_v3(%s)", [batch]
     ).fetchone()
 
 
@@ -56,6 +58,18 @@ def events(conn: Connection) -> list[dict[str, Any]]:
     """Return the log's events as streams send them."""
     rows = conn.execute("SELECT event FROM attune.execution_event ORDER BY seq").fetchall()
     return [json.loads(row[0]) for row in rows]
+
+
+def log(conn: Connection) -> list[Event]:
+    """Return the log's rows as the worker and the web process have them."""
+    columns = sql.SQL(", ").join(map(sql.Identifier, Event._fields[:9]))
+    rows = conn.execute(
+        sql.SQL(
+            "SELECT {}, event, old_action_ref, old_parent, old_ancestors"
+            " FROM attune.execution_event ORDER BY seq"
+        ).format(columns)
+    )
+    return [Event(*row) for row in rows]
 
 
 def one(conn: Connection, query: str, *values: Any) -> Any:

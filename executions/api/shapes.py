@@ -38,6 +38,14 @@ class ExecutionEventSerializer(serializers.Serializer[Any]):
     version = serializers.IntegerField(help_text="The execution's own count of changes.")
     op = serializers.ChoiceField(choices=["INSERT", "UPDATE", "DELETE"])
     old_status = serializers.ChoiceField(choices=STATUSES, allow_null=True)
+    old_action_ref = serializers.CharField(
+        required=False, help_text="There where `action_ref` has changed: what it was."
+    )
+    old_parent = serializers.IntegerField(
+        required=False,
+        allow_null=True,
+        help_text="There where `parent` has changed: what it was. What is below moved with it.",
+    )
     truncated = serializers.BooleanField(
         required=False, help_text="There, and true, where `result` is too large for an event."
     )

@@ -126,7 +126,8 @@ class ExecutionViewSet(
         visible = visibility.visible_executions(visibility.signed_in(request.user))
         if not visible.filter(pk=pk).exists():
             raise NotFound
-        where = log_where(self._hidden(Filter(executions=frozenset({int(pk)}))))
+        filter = self._hidden(Filter(executions=frozenset({int(pk)})))
+        where = log_where(filter)
         with connection.cursor() as cursor:
             page = eventlog.history(
                 cursor,
@@ -142,7 +143,9 @@ class ExecutionViewSet(
             {
                 "next": replace_query_param(url, "after", str(page.upto)) if is_cut else None,
                 "previous": None,
-                "results": [orjson.Fragment(event.body) for event in page.events],
+                "results": [
+                    orjson.Fragment(event.body) for event in map(filter.told, page.events) if event
+                ],
             }
         )
 

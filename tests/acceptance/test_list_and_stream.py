@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from typing import Any
 from uuid import uuid4
 
@@ -16,11 +18,12 @@ from psycopg import sql
 
 from tests.rows import Connection, add_execution, set_status
 from tests.servers import Stack, add_user
-from tests.sse_client import Stream, open_stream
+from tests.sse_client import open_stream
 
 STATUSES = ["requested", "running", "completed", "failed"]
 MARK = "abandoned"  # what nothing else becomes
 ROOTS = 3
+PACK = st.integers(0, 3)
 FEW = {"deadline": None, "suppress_health_check": list(HealthCheck)}
 
 # How an execution is changed, and which: a number stands for one that was made before.
@@ -30,6 +33,9 @@ CHANGES = st.lists(
         st.tuples(st.just("status"), st.integers(0, 9), st.sampled_from(STATUSES)),
         st.tuples(st.just("result"), st.integers(0, 9), st.integers(0, 3)),
         st.tuples(st.just("delete"), st.integers(0, 9), st.none()),
+        st.tuples(st.just("action_ref"), st.integers(0, 9), st.tuples(PACK, st.just("run"))),
+        st.tuples(st.just("parent"), st.integers(0, 9), st.none() | st.integers(0, 9)),
+        st.tuples(st.just("tree"), st.integers(0, 9), st.none()),
     ),
     max_size=12,
 )
@@ -77,26 +83,58 @@ class World:
 
     def change(self, kind: str, which: int, value: Any) -> None:
         chosen = self.made[which % len(self.made)]
+        if kind in ("insert", "parent") and value is not None:
+            value = self.made[value % len(self.made)]
         if kind == "insert":
-            parent = None if value is None else self.made[value % len(self.made)]
-            self.made.append(add_execution(self.conn, f"{self.packs[which]}.run", parent=parent))
+            self.made.append(add_execution(self.conn, f"{self.packs[which]}.run", parent=value))
         elif kind == "delete":
-            self.delete(chosen)
+            self.delete([chosen])
+        elif kind == "tree":
+            self.delete(self.below([chosen]))
+        elif kind == "parent":
+            self.move([chosen], value)
+        elif kind == "action_ref":
+            pack, name = value
+            if chosen in self.made[:ROOTS]:
+                pack %= 3  # else they could not be asked for any more
+            self.conn.execute(
+                "UPDATE attune.execution SET action_ref = %s WHERE id = %s",
+                [f"{self.packs[pack]}.{name}", chosen],
+            )
         else:
             column = sql.Identifier(kind)
             query = sql.SQL("UPDATE attune.execution SET {} = %s WHERE id = %s").format(column)
             self.conn.execute(query, [str(value), chosen])
 
-    def delete(self, execution: int) -> None:
-        """Not what has been asked for, nor what has children: they would lose their parent."""
-        if execution not in self.made[:ROOTS]:
-            deleted = self.conn.execute(
-                "DELETE FROM attune.execution e WHERE id = %s AND NOT EXISTS"
-                " (SELECT FROM attune.execution WHERE parent = e.id)",
-                [execution],
+    def delete(self, executions: list[int]) -> None:
+        """Not what has been asked for."""
+        children = self.select("parent = ANY (%s)", executions)
+        orphans = [child for child in children if child not in executions]
+        if not set(executions) & set(self.made[:ROOTS]) and not self.is_silent(orphans):
+            self.conn.execute("DELETE FROM attune.execution WHERE id = ANY (%s)", [executions])
+            self.made = [kept for kept in self.made if kept not in executions]
+
+    def move(self, executions: list[int], parent: int | None) -> None:
+        if not self.is_silent(executions):
+            self.conn.execute(
+                "UPDATE attune.execution SET parent = %s WHERE id = ANY (%s)", [parent, executions]
             )
-            if deleted.rowcount:
-                self.made.remove(execution)
+
+    def is_silent(self, moving: list[int]) -> bool:
+        """What is below one that may not be seen moves without a word: docs/stream.md says so."""
+        hidden = self.select(f"action_ref LIKE '{self.packs[3]}.%%' AND id = ANY (%s)", moving)
+        return bool(self.select("parent = ANY (%s)", hidden))
+
+    def below(self, executions: list[int]) -> list[int]:
+        while True:
+            more = self.select("parent = ANY (%s)", executions)
+            if set(more) <= set(executions):
+                return executions
+            executions = sorted({*executions, *more})
+
+    def select(self, condition: str, ids: list[int]) -> list[int]:
+        query = f"SELECT id FROM attune.execution WHERE {condition}"
+        return [row[0] for row in self.conn.execute(query, [ids])]  # type: ignore[arg-type]
 
     def query(self, filters: dict[str, list[Any]]) -> dict[str, str]:
         made, pack = self.made, self.packs[-1]
@@ -122,14 +160,37 @@ def summary(row: dict[str, Any]) -> Any:
     return [str(row[key]).replace("Z", "+00:00") for key in keys]
 
 
-def follow(rows: dict[int, Any], stream: Stream, query: dict[str, str], marker: int) -> None:
+def follow(
+    rows: dict[int, Any],
+    events: Iterable[dict[str, Any]],
+    query: dict[str, str],
+    list_anew: Callable[[], dict[int, Any]],
+) -> dict[int, Any]:
     """Keep a list up to date as docs/stream.md says."""
-    for event in stream.until(marker, MARK):
+    for event in events:
         data = event["data"]
-        if event["op"] == "DELETE" or data["status"] not in query.get("status", data["status"]):
-            rows.pop(data["id"], None)
-        elif event["version"] >= rows.get(data["id"], (0,))[0]:
-            rows[data["id"]] = (event["version"], summary(data))
+        if event["version"] > rows.get(data["id"], (0,))[0]:
+            if event["op"] == "DELETE" or not matches(data, query):
+                rows.pop(data["id"], None)
+            else:
+                rows[data["id"]] = (event["version"], summary(data))
+        if "root" in query and "old_parent" in event:
+            rows = list_anew()
+    return rows
+
+
+def matches(data: dict[str, Any], query: dict[str, str]) -> bool:
+    """Whether an execution belongs into the list, as far as that can be seen of it."""
+    values = {
+        **{"status": data["status"], "pack": data["action_ref"].partition(".")[0]},
+        **{"action_ref": data["action_ref"], "parent": data["parent"]},
+        "execution_id": data["id"],
+    }
+    return all(
+        any(fnmatchcase(str(values[name]), one) for one in asked.split(","))
+        for name, asked in query.items()
+        if name in values
+    )
 
 
 @pytest.fixture
@@ -182,5 +243,6 @@ def test_it_tells_by_a_stream_what_a_later_list_shows(
             world.change(*change)
         set_status(conn, world.marker, MARK)
         for user, stream in streams.items():
-            follow(rows[user], stream, query, world.marker)
-            assert rows[user] == rows_of(listed(user)), user
+            told = stream.until(world.marker, MARK)
+            found = follow(rows[user], told, query, lambda user=user: rows_of(listed(user)))
+            assert found == rows_of(listed(user)), user

@@ -23,7 +23,7 @@ from streaming.layer import Layer, group
 from streaming.messages import Batch, encode
 from streaming.replay import LogReader
 from streaming.subscriber import Reset, Subscriber
-from tests.rows import Connection, add_execution, one, sequence, set_status
+from tests.rows import Connection, add_execution, log, one, sequence, set_status
 
 WAIT_SECONDS = 15.0
 
@@ -80,13 +80,7 @@ def epoch(conn: Connection) -> str:
 
 
 def logged(conn: Connection, seqs: range) -> tuple[Event, ...]:
-    rows = conn.execute(
-        "SELECT seq, execution, version, op, status, old_status, action_ref, parent,"
-        " ancestors, event"
-        " FROM attune.execution_event WHERE seq BETWEEN %s AND %s ORDER BY seq",
-        [seqs.start, seqs.stop - 1],
-    )
-    return tuple(Event(*row) for row in rows)
+    return tuple(event for event in log(conn) if event.seq in seqs)
 
 
 async def publish(layer: Layer, conn: Connection, seqs: range, **changes: Any) -> None:

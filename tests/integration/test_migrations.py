@@ -2,9 +2,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 
-from tests.rows import Connection, add_execution, inbox, one
-from tests.servers import PROJECT, product_env
+import psycopg
+
+from tests.rows import Connection, add_execution, inbox, one, set_status
+from tests.servers import PROJECT, product_env, wait_for
 
 
 def migrate(database: str, *arguments: str, **env: str) -> None:
@@ -32,3 +35,26 @@ def test_it_hands_the_result_limit_to_the_trigger(conn: Connection, database: st
     add_execution(conn, result='"' + "x" * 99 + '"')
     truncated = conn.execute("SELECT truncated FROM attune.execution_inbox ORDER BY id")
     assert [row[0] for row in truncated] == [False, True]
+
+
+def test_it_lets_writers_go_on_while_one_of_them_takes_long(
+    conn: Connection, database: str
+) -> None:
+    execution, other = add_execution(conn), add_execution(conn)
+    migrate(database, "executions", "0006")
+    assert one(conn, "SELECT max(seq) FROM attune.sequence_v2(100)") == 2
+    with psycopg.connect(database) as slow:
+        set_status(slow, execution, "running")
+        migration = threading.Thread(target=migrate, args=[database])
+        migration.start()
+        waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+        wait_for(lambda: one(conn, waiting), "the migration to wait for the writer")
+        for status in ("scheduled", "running", "completed") * 3:
+            conn.execute("SET statement_timeout = '2s'")
+            set_status(conn, other, status)
+        assert migration.is_alive()
+        slow.commit()
+        migration.join()
+    assert one(conn, "SELECT to_regprocedure('attune.sequence_v3(integer)') IS NOT NULL")
+    set_status(conn, other, "failed")
+    assert len(inbox(conn)) == 11

@@ -6,9 +6,8 @@ from streaming.feed import Feed, Frame, Ring
 
 
 def frame(seq: int, size: int = 10) -> Frame:
-    return Frame(
-        Event(seq, 7, 1, "UPDATE", "running", None, "tests.run", None, None, ""), b"x" * size
-    )
+    event = Event(seq, 7, 1, "UPDATE", "running", None, "tests.run", None, None, "")
+    return Frame(event, b"x" * size, "5f1c")
 
 
 def filled(ring: Ring, feed: Feed, seqs: range) -> None:

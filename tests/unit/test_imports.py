@@ -23,6 +23,7 @@ PURE = {
     "executions/durations.py",
     "executions/eventlog.py",
     "executions/filters.py",
+    "executions/moves.py",
     "executions/parameters.py",
     "executions/positions.py",
     "executions/pruning.py",

@@ -34,6 +34,7 @@ def test_it_carries_a_bare_position() -> None:
         {"type": messages.TYPE, "epoch": "5f1c", "last_seq": "x", "events": []},
         {"type": messages.TYPE, "epoch": "5f1c", "last_seq": 1, "events": [[1, 2]]},
         {"type": messages.TYPE, "epoch": "5f1c", "last_seq": 1, "events": None},
+        {"type": messages.TYPE, "epoch": "5f1c", "last_seq": 1, "events": [event(1)[:10]]},
     ],
 )
 def test_it_refuses_what_is_not_ours(message: dict[str, Any]) -> None:

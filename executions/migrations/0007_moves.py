@@ -1,0 +1,21 @@
+from django.contrib.postgres.fields import ArrayField
+from django.db import migrations, models
+
+from executions.migrations._sql import RunSQLFile
+
+_STATE = [
+    migrations.AddField("executionevent", "old_action_ref", models.TextField(null=True)),
+    migrations.AddField("executionevent", "old_parent", models.BigIntegerField(null=True)),
+    migrations.AddField(
+        "executionevent",
+        "old_ancestors",
+        ArrayField(
+            models.BigIntegerField(), null=True, help_text="Null where it has not been moved."
+        ),
+    ),
+]
+
+
+class Migration(migrations.Migration):
+    dependencies = [("executions", "0006_writer")]
+    operations = [RunSQLFile("0007_moves", state=_STATE)]
