@@ -109,7 +109,7 @@ def restart_postgres(trial: Trial) -> None:
 def crash_postgres(trial: Trial) -> None:
     """kill -9 of one backend: PostgreSQL throws all others out and recovers from its log."""
     for _ in trial.rounds():
-        with trial.system.sql() as conn:
+        with trial.system.sql_when_up() as conn:
             os.kill(conn.info.backend_pid, signal.SIGKILL)
             with suppress(Exception):
                 conn.execute("SELECT 1")

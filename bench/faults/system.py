@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -201,6 +202,19 @@ class System:
     def sql(self) -> psycopg.Connection[tuple[Any, ...]]:
         """Open a connection; the caller closes it."""
         return psycopg.connect(self.database_url, autocommit=True)
+
+    def sql_when_up(self) -> psycopg.Connection[tuple[Any, ...]]:
+        """Open one as soon as the server, which may be recovering from a crash, takes it."""
+
+        def attempt() -> psycopg.Connection[tuple[Any, ...]] | None:
+            with suppress(psycopg.OperationalError):
+                return self.sql()
+            return None
+
+        conn: psycopg.Connection[tuple[Any, ...]] = wait_for(
+            attempt, "PostgreSQL to have recovered", seconds=60
+        )
+        return conn
 
     def _rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
         """Ask on a connection that is kept: what is tested may have taken all others."""
