@@ -44,6 +44,13 @@ def wait_for(condition: Callable[[], Any], what: str, *, seconds: float = WAIT_S
         time.sleep(0.01)
 
 
+def free_port() -> int:
+    """Return a port that nothing listens on at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 @dataclass
 class Process:
     """A running child, with what it has written so far."""
