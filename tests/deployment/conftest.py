@@ -18,9 +18,8 @@ from tests.servers import wait_for
 def _deployed(
     postgres: EmbeddedPostgres, template: str, redis_server: EmbeddedRedis
 ) -> Iterator[Deployed]:
-    urls = [_clone(postgres, template) for _ in range(2)]
-    for database, idle in zip(*urls, strict=True):
-        with deployed_on(database, idle, redis_server.url, open_folder("deployed")) as deployed:
+    for database in _clone(postgres, template):
+        with deployed_on(database, redis_server.url, open_folder("deployed")) as deployed:
             yield deployed
 
 

@@ -14,12 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import psycopg
 import yaml
 
 from tests.deployment.examples import DEPLOY
-from tests.rows import one
-from tests.servers import Stack, add_user, free_port, wait_for
+from tests.servers import Stack, add_user, free_port, metric_in, wait_for
 
 HOST = "127.0.0.1"
 WEBS = ("web1", "web2")
@@ -85,50 +83,48 @@ def program_of(command: list[str]) -> list[str]:
 
 @dataclass
 class Deployed:
-    """A worker and two web processes; and `idle`, a third one, which has no worker.
-
-    It answers all but streams, as one does that is about to end.
-    """
+    """A worker and two web processes."""
 
     stack: Stack
+    http: httpx.Client
     ports: dict[str, int] = field(default_factory=dict)
     token: str = ""
 
-    def start_web(self, name: str, **env: str) -> None:
+    def start_web(self, name: str) -> None:
         """Start a web process, on the port that it had before."""
         port = self.ports.setdefault(name, free_port())
         command = " ".join(exec_form(instructions("CMD")[-1]))
         command = command.replace("--host 0.0.0.0", f"--host {HOST}")
         command = command.replace("--port 8000", f"--port {port}")
-        self.stack._spawn(name, program_of(command.split()), env)
+        self.stack._spawn(name, program_of(command.split()), {})
 
     def start_worker(self) -> None:
         command = compose()["services"]["worker1"]["command"]
         self.stack._spawn("worker", program_of(command), {})
 
-    def status(self, name: str, path: str) -> int:
-        """Return how a web process answers, asked directly; 0 where it does not."""
+    def is_ready(self, *names: str) -> bool:
+        """Say whether these web processes are, asked directly."""
+        return all(self._says_ready(name) for name in names)
+
+    def _says_ready(self, name: str) -> bool:
         process = self.stack.processes[name]
         assert process.child.poll() is None, f"{name} ended:\n{process.output}"
         try:
-            return httpx.get(f"http://{HOST}:{self.ports[name]}{path}", timeout=5).status_code
+            return self.http.get(self.url(name, "/readyz")).status_code == 200
         except httpx.HTTPError:
-            return 0
-
-    def is_ready(self, *names: str) -> bool:
-        return all(self.status(name, "/readyz") == 200 for name in names)
+            return False
 
     def streams(self, *names: str) -> int:
         """Return how many streams these web processes have."""
-        found = 0.0
-        for name in names:
-            self.stack.web_port = self.ports[name]
-            found += self.stack.metric("attune_streams")
-        return int(found)
+        answers = [self.http.get(self.url(name, "/metrics")) for name in names]
+        return int(sum(metric_in(answer.text, "attune_streams") for answer in answers))
+
+    def url(self, name: str, path: str) -> str:
+        return f"http://{HOST}:{self.ports[name]}{path}"
 
     def sign_in(self) -> None:
-        answer = httpx.post(
-            f"http://{HOST}:{self.ports['web1']}/api/v1/auth/token",
+        answer = self.http.post(
+            self.url("web1", "/api/v1/auth/token"),
             json={"username": "alice", "password": "secret"},
             headers={"X-Forwarded-Proto": "https"},
         )
@@ -137,35 +133,22 @@ class Deployed:
 
 
 @contextmanager
-def deployed_on(
-    database_url: str, idle_database_url: str, redis_url: str, folder: Path
-) -> Iterator[Deployed]:
+def deployed_on(database_url: str, redis_url: str, folder: Path) -> Iterator[Deployed]:
     """Run it for as long as the context lasts."""
-    for url in (database_url, idle_database_url):
-        add_user(url, "alice")
+    add_user(database_url, "alice")
     env = own_environment(folder) | environment(
         "web1", folder, database_url=database_url, redis_url=redis_url
     )
     env["ATTUNE_HEARTBEAT_SECONDS"] = str(HEARTBEAT_SECONDS)
     env["ATTUNE_STREAMS_PER_ADDRESS"] = str(STREAMS_PER_ADDRESS)
-    deployed = Deployed(Stack(database_url, folder, env))
-    try:
-        deployed.start_worker()
-        deployed.start_web("web1")
-        deployed.start_web("web2")
-        deployed.start_web("idle", DATABASE_URL=idle_database_url)
-        wait_for(lambda: deployed.is_ready(*WEBS), "the web processes to be ready")
-        # For some seconds it may be that a worker just has not been heard yet.
-        wait_for(lambda: deployed.status("idle", "/readyz"), "the third one to answer")
-        deployed.sign_in()
-        _copy_password(database_url, idle_database_url)
-        yield deployed
-    finally:
-        deployed.stack.stop()
-
-
-def _copy_password(source: str, target: str) -> None:
-    """Make the other database's alice the same: a token goes with the hash of a password."""
-    with psycopg.connect(source) as here, psycopg.connect(target) as there:
-        password = one(here, "SELECT password FROM attune.auth_user")
-        there.execute("UPDATE attune.auth_user SET password = %s", [password])
+    with httpx.Client(timeout=10) as http:
+        deployed = Deployed(Stack(database_url, folder, env), http)
+        try:
+            deployed.start_worker()
+            for name in WEBS:
+                deployed.start_web(name)
+            wait_for(lambda: deployed.is_ready(*WEBS), "the web processes to be ready")
+            deployed.sign_in()
+            yield deployed
+        finally:
+            deployed.stack.stop()

@@ -23,8 +23,13 @@ from tests.servers import Process, free_port
 
 NAMES = ("nginx", "haproxy", "caddy")
 HOST = "127.0.0.1"
-# In place of 60, so that a test sees heartbeats keep a stream open.
-TIMEOUT_SECONDS = 1
+# Of an impatient one, in place of 60.
+TIMEOUT_SECONDS = 2
+WAITS = {
+    "nginx": ("proxy_read_timeout",),
+    "haproxy": ("timeout client", "timeout server"),
+    "caddy": (),  # waits for ever
+}
 
 
 @dataclass(frozen=True)
@@ -63,33 +68,36 @@ class Proxy:
 
 
 @contextmanager
-def proxy_before(name: str, first: int, second: int) -> Iterator[Proxy]:
-    """Run the proxy before the web processes on these two ports."""
+def proxy_before(name: str, first: int, second: int, *, impatient: bool = False) -> Iterator[Proxy]:
+    """Run the proxy before the web processes on these two ports.
+
+    An impatient one waits only TIMEOUT_SECONDS for a web process to say something.
+    """
     folder, port, plain_port = open_folder(name), free_port(), free_port()
     _make_certificate(folder)
     tls = ssl.create_default_context(cafile=str(folder / "fullchain.pem"))
-    addresses = {"web1:8000": f"{HOST}:{first}", "web2:8000": f"{HOST}:{second}"}
+    replaced = {"web1:8000": f"{HOST}:{first}", "web2:8000": f"{HOST}:{second}"}
+    if impatient:
+        replaced |= {f"{what} 60s": f"{what} {TIMEOUT_SECONDS}s" for what in WAITS[name]}
     start = {"nginx": _nginx, "haproxy": _haproxy, "caddy": _caddy}[name]
-    command = start(folder, port, plain_port, addresses)
+    command = start(folder, port, plain_port, replaced)
     env = {**os.environ, "HOME": str(folder)}  # where Caddy keeps things
     with running(command, folder / "output", port=port, env=env) as process:
         yield Proxy(name, f"{HOST}:{port}", f"http://{HOST}:{plain_port}", tls, process)
 
 
-def _nginx(folder: Path, port: int, plain_port: int, addresses: dict[str, str]) -> list[str]:
+def _nginx(folder: Path, port: int, plain_port: int, replaced: dict[str, str]) -> list[str]:
     temporary = "".join(
         f"{kind}_temp_path {folder / kind};"
         for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     )
-    replaced = {
-        **addresses,
+    replaced |= {
         "http {": f"http {{ {temporary}",
         "listen 80;": f"listen {HOST}:{plain_port};",
         "listen 443 ": f"listen {HOST}:{port} ",
         "/etc/nginx/tls": str(folder),
         "/run/nginx.pid": str(folder / "pid"),
         "/var/log/nginx": str(folder),
-        "proxy_read_timeout 60s": f"proxy_read_timeout {TIMEOUT_SECONDS}s",
     }
     file = folder / "nginx.conf"
     file.write_text(rendered("nginx.conf", replaced), encoding="utf-8")
@@ -97,16 +105,13 @@ def _nginx(folder: Path, port: int, plain_port: int, addresses: dict[str, str]) 
     return [program("nginx"), "-c", str(file), "-e", errors, "-g", "daemon off;"]
 
 
-def _haproxy(folder: Path, port: int, plain_port: int, addresses: dict[str, str]) -> list[str]:
-    replaced = {
-        **addresses,
+def _haproxy(folder: Path, port: int, plain_port: int, replaced: dict[str, str]) -> list[str]:
+    replaced |= {
         "bind :80": f"bind {HOST}:{plain_port}",
         "bind :443": f"bind {HOST}:{port}",
         "/etc/haproxy/attune.pem": str(folder / "both.pem"),
         "Host attune.example.com": f"Host {HOST}",
         "maxconn 30000": "maxconn 500",  # which needs no right to more open files
-        "timeout client 60s": f"timeout client {TIMEOUT_SECONDS}s",
-        "timeout server 60s": f"timeout server {TIMEOUT_SECONDS}s",
     }
     if os.geteuid() != 0:  # who is not root has nobody else to be
         replaced |= {"user ": "# user ", "group ": "# group ", "chroot ": "# chroot "}
@@ -115,11 +120,10 @@ def _haproxy(folder: Path, port: int, plain_port: int, addresses: dict[str, str]
     return [program("haproxy"), "-db", "-f", str(file)]
 
 
-def _caddy(folder: Path, port: int, plain_port: int, addresses: dict[str, str]) -> list[str]:
+def _caddy(folder: Path, port: int, plain_port: int, replaced: dict[str, str]) -> list[str]:
     options = f"{{\n\tadmin off\n\tauto_https disable_certs\n\thttp_port {plain_port}\n}}\n"
     files = f"{folder / 'fullchain.pem'} {folder / 'privkey.pem'}"
-    replaced = {
-        **addresses,
+    replaced |= {
         "(streams) {": f"{options}(streams) {{",
         "attune.example.com {": f"https://{HOST}:{port} {{\n\tbind {HOST}\n\ttls {files}",
     }

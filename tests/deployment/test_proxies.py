@@ -8,7 +8,7 @@ import ssl
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import partial
 from itertools import count
 from typing import Any
@@ -32,13 +32,20 @@ from tests.deployment.deployed import (
 from tests.deployment.proxies import NAMES, TIMEOUT_SECONDS, Proxy, proxy_before
 from tests.rows import add_execution, set_status
 from tests.servers import wait_for
-from tests.sse_client import Stream, connected_stream
+from tests.sse_client import connected_stream
 
 
 @pytest.fixture(params=NAMES)
 def proxy(request: pytest.FixtureRequest, deployed: Deployed) -> Iterator[Proxy]:
-    with proxy_before(request.param, deployed.ports["web1"], deployed.ports["web2"]) as proxy:
+    with _before(request.param, deployed) as proxy:
         yield proxy
+
+
+def _before(
+    name: str, deployed: Deployed, *, impatient: bool = False
+) -> AbstractContextManager[Proxy]:
+    first, second = (deployed.ports[web] for web in WEBS)
+    return proxy_before(name, first, second, impatient=impatient)
 
 
 def headers(deployed: Deployed, **more: str) -> dict[str, str]:
@@ -57,8 +64,6 @@ def test_it_passes_events_on_at_once(deployed: Deployed, proxy: Proxy, http2: bo
                 set_status(conn, execution, status)
                 frame = stream.next_frame()
                 assert json.loads(frame.data)["data"]["status"] == status
-            if http2:  # once is enough
-                _outlive_the_timeout(stream)
             set_status(conn, execution, "completed")
             assert stream.until(execution, "completed")
         again = headers(deployed, **{"Last-Event-ID": frame.id})
@@ -68,10 +73,18 @@ def test_it_passes_events_on_at_once(deployed: Deployed, proxy: Proxy, http2: bo
     wait_for(lambda: deployed.streams(*WEBS) == 0, "the client's going to be noticed")
 
 
-def _outlive_the_timeout(stream: Stream) -> None:
-    """Read heartbeats for longer than the proxy waits for a web process to say something."""
-    for _ in range(int(TIMEOUT_SECONDS / HEARTBEAT_SECONDS) + 2):
-        assert next(stream.frames).data == ""
+def test_it_keeps_a_quiet_stream_for_longer_than_its_time_out(deployed: Deployed) -> None:
+    with ExitStack() as held:
+        quiet = held.enter_context
+        proxies = [quiet(_before(name, deployed, impatient=True)) for name in NAMES]
+        clients = [quiet(proxy.client(http2=True)) for proxy in proxies]
+        streams = [
+            quiet(connected_stream(client, proxy.stream_url, headers=headers(deployed)))
+            for client, proxy in zip(clients, proxies, strict=True)
+        ]
+        for stream in streams:  # what the others get meanwhile waits for us
+            for _ in range(int(TIMEOUT_SECONDS / HEARTBEAT_SECONDS) + 2):
+                assert next(stream.frames).data == ""
 
 
 def test_it_ends_one_stream_of_a_connection(deployed: Deployed, proxy: Proxy) -> None:
@@ -165,21 +178,11 @@ def test_it_tells_clients_apart_by_their_own_address(deployed: Deployed, proxy: 
         assert (status(first), status(second)) == (429, 200)
 
 
-def test_it_passes_over_a_process_that_takes_no_streams(deployed: Deployed, proxy: Proxy) -> None:
-    wait_for(lambda: deployed.status("idle", "/readyz") == 503, "it to be known to be idle")
-    ports = deployed.ports["idle"], deployed.ports["web2"]
-    with proxy_before(proxy.name, *ports) as other, other.client() as client:
-        for _ in range(4):
-            with connected_stream(client, other.stream_url, headers=headers(deployed)):
-                pass
-
-
 def test_it_loses_nothing_while_one_web_process_after_the_other_is_restarted(
     deployed: Deployed,
 ) -> None:
     with ExitStack() as held, deployed.stack.sql() as conn, ThreadPoolExecutor() as pool:
-        ports = deployed.ports["web1"], deployed.ports["web2"]
-        proxies = [held.enter_context(proxy_before(name, *ports)) for name in NAMES]
+        proxies = [held.enter_context(_before(name, deployed)) for name in NAMES]
         execution = add_execution(conn)
         reading = [pool.submit(_read_on, proxy, headers(deployed), execution) for proxy in proxies]
         wait_for(lambda: deployed.streams(*WEBS) == len(proxies), "all to be connected")
