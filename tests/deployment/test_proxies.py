@@ -62,8 +62,7 @@ def test_it_passes_events_on_at_once(deployed: Deployed, proxy: Proxy, http2: bo
             assert stream.response.headers.get("Content-Encoding", "identity") == "identity"
             for status in ("scheduled", "running"):
                 set_status(conn, execution, status)
-                frame = stream.next_frame()
-                assert json.loads(frame.data)["data"]["status"] == status
+                frame = next(f for f in stream.frames if f'"status":"{status}"' in f.data)
             set_status(conn, execution, "completed")
             assert stream.until(execution, "completed")
         again = headers(deployed, **{"Last-Event-ID": frame.id})
@@ -205,7 +204,7 @@ def test_it_loses_nothing_while_one_web_process_after_the_other_is_restarted(
                 wait_for(partial(is_back, name), "it to be back")
         finally:
             set_status(conn, execution, "completed")
-        expected = list(range(2, next(versions) + 1))
+        expected = list(range(1, next(versions) + 1))
         assert [future.result() for future in reading] == [expected] * len(proxies)
 
 
@@ -215,12 +214,11 @@ def _read_on(proxy: Proxy, ours: dict[str, str], execution: int) -> list[int]:
     Each connection has to be let in: where one is refused, an EventSource gives up.
     """
     versions = []
+    query = {"execution_id": execution, "last_event_id": "earliest"}  # the header wins
     for _ in range(10):
         with (
             proxy.client() as client,
-            connected_stream(
-                client, proxy.stream_url, headers=ours, params={"execution_id": execution}
-            ) as stream,
+            connected_stream(client, proxy.stream_url, headers=ours, params=query) as stream,
         ):
             for frame in stream.frames:
                 ours = ours | {"Last-Event-ID": frame.id}
