@@ -52,15 +52,15 @@ $(BIN)/python:
 		{ echo "attune needs Python 3.11 or newer; say which: make PYTHON=/path/to/python" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.run: requirements.txt | $(BIN)/python
+$(VENV)/.run: requirements.txt requirements-server.txt | $(BIN)/python
 	$(PIP) -r requirements.txt
 	@touch $@
 
-$(VENV)/.dev: requirements-dev.txt requirements.txt | $(BIN)/python
+$(VENV)/.dev: requirements-dev.txt requirements.txt requirements-server.txt | $(BIN)/python
 	$(PIP) -r requirements-dev.txt
 	@touch $@ $(VENV)/.run
 
-$(VENV)/.bench: requirements-bench.txt requirements-dev.txt requirements.txt | $(BIN)/python
+$(VENV)/.bench: requirements-bench.txt requirements-dev.txt requirements.txt requirements-server.txt | $(BIN)/python
 	$(PIP) -r requirements-bench.txt
 	@touch $@ $(VENV)/.dev $(VENV)/.run
 

@@ -47,6 +47,8 @@ DATABASES: dict[str, dict[str, Any]] = {
 }
 # A direct connection for LISTEN, where DATABASE_URL goes through a pooling bouncer.
 LISTEN_DATABASE = env.database_url("ATTUNE_LISTEN_DATABASE_URL")
+# A cursor that the next statement goes on with may be in another session there.
+DATABASES["default"]["DISABLE_SERVER_SIDE_CURSORS"] = bool(LISTEN_DATABASE)
 # Whether writers NOTIFY even while a worker polls; `migrate` tells the triggers.
 NOTIFY = env.choice("ATTUNE_NOTIFY", default="always", among=("always", "adaptive"))
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"

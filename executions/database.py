@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import uuid
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import psycopg
@@ -17,6 +19,12 @@ _KEEPALIVES = {
     "keepalives_count": 3,
     "tcp_user_timeout": 20_000,  # milliseconds
 }
+# For how long a notification is waited for where somebody stands between us and the server.
+HEARD_SECONDS = 1.0
+
+
+class NotDirect(psycopg.OperationalError):
+    """A bouncer that pools by transaction stands in between: what LISTEN asks for is forgotten."""
 
 
 def conninfo(*, application: str, direct: bool = False) -> str:
@@ -47,3 +55,25 @@ async def connect(*, application: str, direct: bool = False) -> Connection:
     return await psycopg.AsyncConnection.connect(
         conninfo(application=application, direct=direct), autocommit=True
     )
+
+
+async def check_direct(conn: Connection, connect: Callable[[], Awaitable[Connection]]) -> None:
+    """Raise NotDirect where a LISTEN on `conn` hears nothing of what others NOTIFY.
+
+    PostgreSQL says at connect which of its processes serves us; a bouncer makes that up. Only
+    behind one, which may as well pool by session, it takes another connection to tell.
+    """
+    cursor = await conn.execute("SELECT pg_backend_pid()")
+    if await cursor.fetchone() == (conn.info.backend_pid,):
+        return
+    channel = f"attune_{uuid.uuid4().hex}"
+    await conn.execute(f"LISTEN {channel}")
+    async with await connect() as other:
+        await other.execute(f"NOTIFY {channel}")
+    heard = [n async for n in conn.notifies(timeout=HEARD_SECONDS, stop_after=1)]
+    await conn.execute(f"UNLISTEN {channel}")
+    if not heard:
+        raise NotDirect(
+            "LISTEN does not last behind this bouncer, which pools by transaction; set"
+            " ATTUNE_LISTEN_DATABASE_URL to a connection that leads to PostgreSQL itself"
+        )

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import psycopg
 
-from executions import eventlog
+from executions import database, eventlog
 from executions.eventlog import Connection, Sequenced
 from streaming.layer import Layer, LayerError
 from streaming.messages import Batch
@@ -97,6 +97,7 @@ class Listener:
         conn = await self._connect()
         try:
             async with asyncio.timeout(self._limits.round_trip_seconds):
+                await database.check_direct(conn, self._connect)
                 position, previous = await eventlog.listen(conn)
             logger.info("action=listen channel=%s position=%s", eventlog.CHANNEL, position)
             if previous != position.epoch:

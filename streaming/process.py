@@ -49,7 +49,11 @@ async def get_streaming() -> Streaming:
 
 async def _start() -> Streaming:
     limits = settings.ATTUNE
-    log = LogReader(conninfo(application="attune hub"), connections=limits.log_connections)
+    log = LogReader(
+        conninfo(application="attune hub"),
+        connections=limits.log_connections,
+        bouncer=bool(settings.LISTEN_DATABASE),
+    )
     accesses = AccessRegistry(check_seconds=limits.access_check_seconds)
     hub = Hub(Layer(), log, limits)
     await hub.__aenter__()

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import psycopg
+from psycopg.conninfo import conninfo_to_dict
 from psycopg_pool import AsyncConnectionPool
 
 from executions import eventlog, snapshots
@@ -48,16 +49,24 @@ class Reading:
 
 
 class LogReader:
-    """Reads pages and positions. Open it inside a running event loop."""
+    """Reads pages and positions. Open it inside a running event loop.
 
-    def __init__(self, conninfo: str, *, connections: int) -> None:
+    `bouncer`: what `conninfo` leads to may pool by transaction.
+    """
+
+    def __init__(self, conninfo: str, *, connections: int, bouncer: bool = False) -> None:
+        options = conninfo_to_dict(conninfo).get("options", "")
+        timeout = f"-c statement_timeout={STATEMENT_TIMEOUT_MILLISECONDS}"
+        kwargs: dict[str, Any] = {"autocommit": True, "options": f"{options} {timeout}".strip()}
+        if bouncer:
+            # What one transaction prepares, the next one would look for in another session.
+            kwargs["prepare_threshold"] = None
         self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
             conninfo,
             min_size=0,
             max_size=connections,
             timeout=POOL_WAIT_SECONDS,
-            kwargs={"autocommit": True},
-            configure=_configure,
+            kwargs=kwargs,
             open=False,
             name="log",
         )
@@ -116,7 +125,3 @@ class LogReader:
                 yield conn
         except _UNAVAILABLE as exc:
             raise LogUnavailable(f"{type(exc).__name__}: {exc}") from exc
-
-
-async def _configure(conn: psycopg.AsyncConnection[Any]) -> None:
-    await conn.execute(f"SET statement_timeout = {STATEMENT_TIMEOUT_MILLISECONDS}")

@@ -44,6 +44,19 @@ def wait_for(condition: Callable[[], Any], what: str, *, seconds: float = WAIT_S
         time.sleep(0.01)
 
 
+def metric_in(exposition: str, name: str) -> float:
+    """Return a metric without labels out of what `/metrics` says."""
+    lines = exposition.splitlines()
+    return next(float(line.split()[1]) for line in lines if line.split()[0] == name)
+
+
+def free_port() -> int:
+    """Return a port that nothing listens on at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 @dataclass
 class Process:
     """A running child, with what it has written so far."""
@@ -127,8 +140,7 @@ class Stack:
 
     def metric(self, name: str) -> float:
         """Return a metric of the web process."""
-        lines = httpx.get(f"{self.url}/metrics", timeout=5).text.splitlines()
-        return next(float(line.split()[1]) for line in lines if line.split()[0] == name)
+        return metric_in(httpx.get(f"{self.url}/metrics", timeout=5).text, name)
 
     def token(self, username: str = "alice") -> str:
         """Sign in, once with each web process: checking a password takes long on purpose."""

@@ -15,7 +15,7 @@ from tests.rows import add_execution
 from tests.servers import PROJECT, Stack, add_demo, wait_for
 
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
-FOLDERS = "attune|executions|streaming|tests|bench"
+FOLDERS = "attune|executions|streaming|tests|bench|deploy"
 DOCS = {path.name: path.read_text(encoding="utf-8") for path in (PROJECT / "docs").glob("*.md")}
 
 
@@ -62,7 +62,7 @@ def test_it_links_and_names_files_that_exist(name: str) -> None:
     document = PROJECT / name
     text = document.read_text(encoding="utf-8")
     links = re.findall(r"\]\((?!http)([^)#]+)", text)
-    files = re.findall(r"`((?:attune|executions|streaming|tests|bench)/[\w/.]+\.\w+)`", text)
+    files = re.findall(rf"`((?:{FOLDERS})/[\w/.@-]+\.\w+)`", text)
     missing = [x for x in links if not (document.parent / x).exists()]
     missing += [x for x in files if not (PROJECT / x).exists()]
     assert missing == []

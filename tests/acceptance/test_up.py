@@ -20,13 +20,7 @@ import pytest
 from attune.local.processes import spawn, stop
 from attune.local.redis import EmbeddedRedis
 from tests.rows import one
-from tests.servers import PROJECT, Process, wait_for
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+from tests.servers import PROJECT, Process, free_port, wait_for
 
 
 def up_env(data: Path, **more: str) -> dict[str, str]:
