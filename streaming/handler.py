@@ -118,4 +118,5 @@ async def _write_all(stream: Stream, send: Send) -> None:
     async with contextlib.aclosing(stream.chunks()) as chunks:
         async for data in chunks:
             await send({"type": "http.response.body", "body": data, "more_body": True})
+            data = b""  # not to be held until the next one
     await send({"type": "http.response.body"})

@@ -8,26 +8,22 @@ import random
 import time
 from collections.abc import AsyncGenerator
 
-from executions.eventlog import Event
 from executions.filters import Filter
 from streaming import frames, metrics, sse
 from streaming.access import Access, AccessRegistry
 from streaming.auth import Viewer
-from streaming.beginning import AlreadyEnded, Beginning, Start, TooManyToWatch, begin, watching
+from streaming.beginning import Beginning
+from streaming.briefing import Briefing
 from streaming.connection import Connection
-from streaming.feed import Chunk, Frame
 from streaming.filters import StreamRequest
 from streaming.hub import Hub
 from streaming.replay import LogUnavailable
 from streaming.subscriber import Reset, Subscriber
-from streaming.watch import Watch
 
 logger = logging.getLogger("attune.stream")
 
 # How long a stream waits before it tries the log again that it could not read.
 LOG_RETRY_SECONDS = 1.0
-# How long after a move in a tree its executions are looked up anew; several together are one.
-MOVED_SECONDS = 0.5
 # How long a write that was told to be slow may still take to get its last frame through.
 CUT_SECONDS = 5.0
 # Over how long clients that are all sent away at once come back.
@@ -49,9 +45,7 @@ class Stream:
         self._hub = hub
         self._accesses = accesses
         self._asked = asked
-        self._watch = beginning.watch
-        self._watch_again_at = math.inf  # something has come or gone without an event of its own
-        self._known = beginning.known
+        self._briefing = Briefing(hub, asked)
         self._beginning = beginning
         self._catching_up = beginning.start.resumed
         self._viewer = viewer
@@ -74,7 +68,8 @@ class Stream:
         """Yield what to write, until the stream is over. Closing it frees everything."""
         self._enter()
         try:
-            data = self._opening(self._beginning)
+            data = self._opening()
+            del self._beginning  # a snapshot may be large
             while True:
                 if data:
                     self._writing_since, self._in_hand = time.monotonic(), len(data)
@@ -84,6 +79,7 @@ class Stream:
                     self._beat_at = time.monotonic() + self._hub.limits.heartbeat_seconds
                 if self._over:
                     return
+                data = b""  # not to be held while nothing happens
                 data = await self._next()
         finally:
             self._leave()
@@ -104,9 +100,10 @@ class Stream:
             self._slow = True
         if hangs > self._hub.limits.slow_client_seconds + CUT_SECONDS:
             self.cut()
-        if self._log_retry_at or now >= self._watch_again_at:
+        watch_again_at = self._briefing.watch_again_at
+        if self._log_retry_at or now >= watch_again_at:
             self._subscriber.wake()
-        return bool(self._log_retry_at or self._watch_again_at < math.inf or self.unsent)
+        return bool(self._log_retry_at or watch_again_at < math.inf or self.unsent)
 
     def push(self, now: float) -> int:
         """Called by the hub when there are events: write them here, or wake the task to.
@@ -170,7 +167,7 @@ class Stream:
             if (data is None and self._caught_up(held_back)) or now >= self._beat_at:
                 return sse.heartbeat(id=str(self._subscriber.position))
             if data is None:
-                self._idle = not (held_back or self._log_retry_at or self._known or self._watch)
+                self._idle = self._briefing.is_plain and not (held_back or self._log_retry_at)
                 await self._subscriber.wait()
                 self._idle = False
 
@@ -210,10 +207,10 @@ class Stream:
     async def _take(self) -> bytes | None:
         """Return the next events, encoded; None where there are none now."""
         try:
-            if time.monotonic() >= self._watch_again_at:
-                await self._watch_again()
-                if self._watch is not None and self._watch.done:
-                    return self._end(self._subscriber.position.seq)
+            if time.monotonic() >= self._briefing.watch_again_at:
+                position = self._subscriber.position
+                if end := await self._briefing.watch_again(self._filter, position):
+                    return self._told(end)
             item = await self._subscriber.next()
             self._log_retry_at = 0.0
             if isinstance(item, Reset):
@@ -224,90 +221,32 @@ class Stream:
             self._log_retry_at = time.monotonic() + LOG_RETRY_SECONDS
             self._hub.streams.attend(self)
             return None
-        return None if item is None else self._pass_on(item)
-
-    async def _watch_again(self) -> None:
-        try:
-            self._watch = await watching(self._hub, self._filter, since=self._subscriber.position)
-        except TooManyToWatch:
-            self._watch = None
-        self._watch_again_at = math.inf
+        if item is None:
+            return None
+        return self._told(self._briefing.pass_on(item, self._subscriber.position.epoch))
 
     async def _start_over(self, reset: Reset) -> bytes:
-        start = Start(reset.position, reset_reason=reset.reason)
-        try:
-            beginning = await begin(self._hub, self._asked, self._filter, start)
-        except (AlreadyEnded, TooManyToWatch):
-            beginning = Beginning(start)
-        self._watch, self._known = beginning.watch, beginning.known
-        self._watch_again_at = math.inf
+        position, news = await self._briefing.start_over(reset, self._filter)
         self._subscriber.close()
-        self._subscriber = Subscriber(
-            self._hub, self._filter, beginning.start.position, reader=self
-        )
-        return self._news(beginning)
+        self._subscriber = Subscriber(self._hub, self._filter, position, reader=self)
+        return self._told(news)
 
-    def _pass_on(self, chunk: Chunk) -> bytes:
-        """Return the chunk's bytes, less what the client knows and what follows its end."""
-        if not self._known and self._watch is None:
-            metrics.EVENTS_OUT.inc(len(chunk.frames))
-            return chunk.data
-        parts = []
-        for frame in chunk.frames:
-            if not self._is_known(frame.event):
-                parts.append(frame.data)
-            if self._watch is not None:
-                self._see(frame, self._watch)
-                if self._watch.done and self._watch_again_at == math.inf:
-                    parts.append(self._end(frame.event.seq))
-                    break
-        metrics.EVENTS_OUT.inc(len(parts))
-        return b"".join(parts)
-
-    def _see(self, frame: Frame, watch: Watch) -> None:
-        if frame.data:
-            watch.see(frame.event)
-        if self._asked.filter.roots and frame.event.old_ancestors is not None:
-            again_at = time.monotonic() + MOVED_SECONDS
-            self._watch_again_at = min(self._watch_again_at, again_at)
-            self._hub.streams.attend(self)
-
-    def _is_known(self, event: Event) -> bool:
-        version = self._known.get(event.execution)
-        if version is None:
-            return False
-        if event.version >= version:
-            del self._known[event.execution]
-        return event.version <= version
-
-    # --- frames -----------------------------------------------------------------------------
-    def _opening(self, beginning: Beginning) -> bytes:
+    def _opening(self) -> bytes:
+        start, limits = self._beginning.start, self._hub.limits
         return frames.connected(
-            beginning.start.position,
-            resumed=beginning.start.resumed,
-            heartbeat_seconds=self._hub.limits.heartbeat_seconds,
+            start.position,
+            resumed=start.resumed,
+            heartbeat_seconds=limits.heartbeat_seconds,
             expires_at=self._viewer.expires_at,
-            retry_milliseconds=self._hub.limits.retry_milliseconds,
-        ) + self._news(beginning)
+            retry_milliseconds=limits.retry_milliseconds,
+        ) + self._told(self._briefing.begin(self._beginning))
 
-    def _news(self, beginning: Beginning) -> bytes:
-        """Return reset, snapshot and end, as far as the beginning has them."""
-        start, data = beginning.start, b""
-        if start.reset_reason is not None:
-            metrics.RESETS.labels(start.reset_reason).inc()
-            data += frames.reset(start.reset_reason, start.position)
-        if beginning.snapshot is not None:
-            snapshot = beginning.snapshot
-            data += frames.snapshot(snapshot.position, snapshot.rows, complete=snapshot.complete)
-        if self._watch is not None and self._watch.done:
-            data += self._end(start.position.seq)
+    def _told(self, data: bytes) -> bytes:
+        """Take note of what the briefing has just said: it may have been the end."""
+        self._over = self._over or self._briefing.over
+        if self._briefing.watch_again_at < math.inf:
+            self._hub.streams.attend(self)
         return data
-
-    def _end(self, seq: int) -> bytes:
-        assert self._watch is not None
-        self._over = True
-        metrics.CLOSES.labels("end").inc()
-        return frames.end(f"{self._subscriber.position.epoch}-{seq}", self._watch.statuses)
 
     # --- life -------------------------------------------------------------------------------
     @property
