@@ -66,7 +66,8 @@ def _stream(filters: list[Schema]) -> Schema:
                     "Content-Encoding": _fixed("identity"),
                 },
                 "content": {
-                    "text/event-stream": {"schema": {"type": "string"}, "example": _EXAMPLE}
+                    # Of one frame: what a schema of a whole stream says, OpenAPI 3.1 leaves open.
+                    "text/event-stream": {"schema": _ref("StreamFrame"), "example": _EXAMPLE}
                 },
             },
             "204": {
@@ -75,6 +76,10 @@ def _stream(filters: list[Schema]) -> Schema:
             },
         },
     }
+
+
+def _ref(name: str) -> Schema:
+    return {"$ref": f"#/components/schemas/{name}"}
 
 
 def _fixed(value: str) -> Schema:
@@ -120,6 +125,13 @@ def _one_of(*values: str) -> Schema:
     return {"type": "string", "enum": list(values)}
 
 
+def _frame(event: str, data: str) -> Schema:
+    """Describe the frames of this name, `message` where they have none; `data` is JSON."""
+    content = {"contentMediaType": "application/json", "contentSchema": _ref(data)}
+    properties = {"event": {"const": event}, "data": {"type": "string", **content}}
+    return {"type": "object", "required": ["data"], "properties": properties}
+
+
 _SEQ: Schema = {"type": "integer", "minimum": 0}
 _TEXT: Schema = {"type": "string"}
 _YES_OR_NO: Schema = {"type": "boolean"}
@@ -152,4 +164,15 @@ _FRAMES: Schema = {
         reason=_one_of("token_expired", "revoked", "slow_consumer", "shutdown", "max_lifetime"),
         reconnect=_YES_OR_NO,
     ),
+    "StreamFrame": {
+        "description": "One frame of a stream; `message` is that without a name.",
+        "oneOf": [
+            _frame("message", "ExecutionEvent"),
+            _frame("connected", "StreamConnected"),
+            _frame("snapshot", "StreamSnapshot"),
+            _frame("reset", "StreamReset"),
+            _frame("end", "StreamEnd"),
+            _frame("close", "StreamClose"),
+        ],
+    },
 }

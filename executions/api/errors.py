@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import sys
 from typing import Any
 
 from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
 from django.db import IntegrityError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.template import loader
 from django.views import defaults
 from rest_framework import exceptions
 from rest_framework.exceptions import APIException
@@ -100,10 +102,25 @@ def _known(exc: Exception) -> Any:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """Django's handler500: JSON below /api/, else its own page."""
+    """Django's handler500: JSON below /api/, else a page; 503 where the database is to blame."""
+    exc = sys.exc_info()[1]
+    if isinstance(exc, OperationalError):
+        return _unavailable(request, exc)
     if not request.path_info.startswith(API_PREFIX):
         return defaults.server_error(request)
     return JsonResponse(body("An error of the server.", Code.ERROR), status=500)
+
+
+def _unavailable(request: HttpRequest, exc: OperationalError) -> HttpResponse:
+    logger.warning("action=request error=%r", " ".join(str(exc).split()))
+    response: HttpResponse
+    if request.path_info.startswith(API_PREFIX):
+        response = JsonResponse(body_of(Unavailable()), status=503)
+    else:
+        response = HttpResponse(loader.get_template("503.html").render(), status=503)
+    response["Retry-After"] = RETRY_AFTER_SECONDS
+    response._has_been_logged = True  # type: ignore[attr-defined]  # in a line, not a traceback
+    return response
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:

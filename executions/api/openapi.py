@@ -24,13 +24,16 @@ _JSON_ERROR = {"application/json": {"schema": {"$ref": "#/components/schemas/Err
 _MEANINGS = {
     400: "A wrong value, named in `errors`, or JSON that is none.",
     401: "No credential, or one that is not valid (any more).",
+    403: "A session, but no `X-CSRFToken` with it.",
     404: "No such thing, or none that you may see: the same answer.",
     406: "Asked for something else than JSON.",
+    408: "The body did not come in time.",
     409: "Not in this status, or not in this version; says what is now and what would be allowed.",
     413: "The body is too large.",
     414: "The URL is too large.",
     415: "The body is no JSON.",
-    429: "Too many requests.",
+    429: "Too many wrong passwords, or streams.",
+    431: "The headers are too large.",
     503: "The database cannot answer now.",
 }
 
@@ -103,13 +106,22 @@ def error_response(status: int, *, headers: Schema | None = None) -> Schema:
 
 
 def _errors_of(path: str, method: str, operation: Schema) -> list[int]:
-    if path.endswith(("/schema", "/docs")):
-        return []
-    statuses = [400, 401, 406, 414, 429, 503]
-    # A list is 404 for a root that is unknown.
-    statuses += [404] if "/executions" in path else []
-    statuses += [409] if "{id}" in path and method != "get" else []
-    statuses += [413, 415] if "requestBody" in operation else []
+    statuses = [400, 414, 431]
+    if not path.endswith(("/schema", "/docs")):
+        statuses += [401, 503]
+    if path.endswith("/stream"):  # which looks at neither a body nor `Accept`
+        return [*statuses, 404, 429]
+    statuses += [406, 408, 413]
+    if "requestBody" in operation:
+        statuses.append(415)
+    if path.endswith("/auth/token"):
+        statuses.append(429)
+    if "/executions" in path and ("{id}" in path or method == "get"):
+        statuses.append(404)  # a list, too: for a root that is unknown
+    if method != "get" and "security" in operation:
+        statuses.append(403)
+    if method != "get" and "{id}" in path:
+        statuses.append(409)
     return statuses
 
 

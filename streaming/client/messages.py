@@ -57,6 +57,11 @@ class Event:
     execution: Execution
     raw: Mapping[str, Any]
 
+    @property
+    def moved(self) -> bool:
+        """Whether it has another parent than before; all that is below it has moved with it."""
+        return "old_parent" in self.raw
+
 
 @dataclass(frozen=True, slots=True)
 class Connected:

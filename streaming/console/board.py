@@ -6,8 +6,11 @@ The colours, the terminal and the clock are elsewhere.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from datetime import datetime
 
+from executions import eventlog
+from executions.filters import Filter
 from streaming.client import Connected, End, Event, Execution, Message, Reset, Snapshot, Waiting
 
 # Of a watch that has no end: what is over goes first, oldest first.
@@ -19,11 +22,11 @@ COMPLETED, FAILED, CANCELLED = 0, 1, 3  # the exit statuses of docs/clients.md
 class Board:
     """The executions that a watch is about, as far as it has been told.
 
-    `until_end`: it ends by itself, so that all are kept; else at most MAX_ROWS. `statuses`: a
-    row that leaves them goes.
+    `until_end`: it ends by itself, so that all are kept; else at most MAX_ROWS. A row that leaves
+    the `filter` goes; of `root`, which rows do not show, a new snapshot tells.
     """
 
-    def __init__(self, *, until_end: bool, statuses: Collection[str] = ()) -> None:
+    def __init__(self, *, until_end: bool, filter: Filter) -> None:
         self.rows: dict[int, Execution] = {}
         self.is_cut = False
         self.last: dict[int, str] = {}  # status of each, those deleted included
@@ -31,7 +34,7 @@ class Board:
         self.waiting_since: datetime | None = None
         self.connected = False
         self._until_end = until_end
-        self._statuses = statuses
+        self._filter = replace(filter, roots=frozenset())
 
     def take(self, message: Message, now: datetime) -> None:
         """Take note of a message that came at `now`."""
@@ -60,8 +63,7 @@ class Board:
 
     def _set(self, event: Event) -> None:
         execution = event.execution
-        left = bool(self._statuses) and execution.status not in self._statuses
-        if event.op == "DELETE" or left:
+        if event.op == "DELETE" or not self._filter.matches(_as_logged(event)):
             self.rows.pop(execution.id, None)
         else:
             self.rows[execution.id] = execution
@@ -71,6 +73,16 @@ class Board:
             over = (key for key, row in self.rows.items() if row.ended)
             del self.rows[next(over, next(iter(self.rows)))]
             self.is_cut = True
+
+
+def _as_logged(event: Event) -> eventlog.Event:
+    """Return the execution as a filter looks at it."""
+    row = event.execution
+    return eventlog.Event(
+        *(0, row.id, event.version, event.op, row.status, None, row.action_ref, row.parent),
+        ancestors=None,
+        body="",
+    )
 
 
 def exit_status(statuses: Mapping[int, str], asked: Collection[int]) -> int:

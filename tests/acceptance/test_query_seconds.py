@@ -7,8 +7,9 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
+from tests.acceptance.test_credentials import new_client, sign_in
 from tests.rows import add_execution
-from tests.servers import Stack
+from tests.servers import Stack, add_user
 
 PATHS = [
     "executions",
@@ -64,3 +65,28 @@ def test_it_ends_a_change_that_waits_for_another(own_stack: Stack, api: httpx.Cl
             assert refused(api.patch(path, json={"status": "running"}))
             assert refused(api.post(f"{path}/cancel"))
         assert api.patch(path, json={"status": "running"}).json()["version"] == 2
+
+
+def test_it_says_so_on_pages_too(own_stack: Stack, api: httpx.Client) -> None:
+    add_user(own_stack.database_url, "admin", is_staff=True, is_superuser=True)
+    with own_stack.sql() as conn, new_client() as browser:
+        sign_in(own_stack, browser, "admin")
+        pages = {
+            f"/executions/{add_execution(conn)}/": "execution",
+            "/": "django_session",
+            "/admin/executions/execution/": "execution",
+            "/admin/executions/pack/": "pack",
+            "/sign-in/": "auth_user",
+        }
+        for path, table in pages.items():
+            with conn.transaction():
+                conn.execute(f"LOCK TABLE attune.{table} IN ACCESS EXCLUSIVE MODE")
+                answer = browser.get(f"{own_stack.url}{path}")
+            assert (answer.status_code, answer.headers["Retry-After"]) == (503, "2"), path
+            assert "<h1>Not now</h1>" in answer.text
+            assert browser.get(f"{own_stack.url}{path}").status_code in (200, 302), path
+        with conn.transaction():
+            conn.execute("LOCK TABLE attune.django_session IN ACCESS EXCLUSIVE MODE")
+            assert refused(browser.get(f"{own_stack.url}/api/v1/executions"))
+    log = own_stack.processes["web"].output
+    assert "action=request error=" in log and "Traceback" not in log

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
@@ -11,13 +12,14 @@ from uuid import uuid4
 import httpx
 import pytest
 
+from tests.acceptance.test_credentials import new_client, ticket_for
 from tests.permissions import grant, grant_group, join_group, leave_groups, withdraw
 from tests.rows import Connection, add_execution, one, set_status
 from tests.servers import Stack, add_user, wait_for
-from tests.sse_client import open_stream
+from tests.sse_client import Stream, connected_stream, open_stream
 
 ROLES = {"owner": True, "teammate": True, "superuser": True, "outsider": False, "former": False}
-CREDENTIALS = ("/auth/", "/ticket")  # who may sign in: tests of their own
+CREDENTIALS = ("/auth/",)  # who may sign in: tests of their own
 PUBLIC = {"GET /schema", "GET /docs"}
 
 
@@ -74,6 +76,15 @@ def stream(api: httpx.Client, **params: Any) -> httpx.Response:
         return answer
 
 
+def stream_by_ticket(api: httpx.Client, **params: Any) -> httpx.Response:
+    """Ask for a ticket, and for a stream with it and nothing else."""
+    answer = api.post("executions/stream/ticket")
+    if not answer.is_success:
+        return answer
+    with httpx.Client(base_url=api.base_url, timeout=30) as nobody:
+        return stream(nobody, ticket=answer.json()["ticket"], **params)
+
+
 Call = Callable[[httpx.Client, Any, str], httpx.Response]
 
 # By operation: calls that name one execution (`id`) and pack (`vault`), and the status for who
@@ -106,6 +117,10 @@ NAMED: dict[str, list[tuple[Call, int]]] = {
         (lambda api, id, vault: stream(api, execution_id=id), 404),
         (lambda api, id, vault: stream(api, root=id), 404),
         (lambda api, id, vault: stream(api, root=id, until="terminal"), 404),
+    ],
+    "POST /executions/stream/ticket": [
+        (lambda api, id, vault: stream_by_ticket(api, execution_id=id), 404),
+        (lambda api, id, vault: stream_by_ticket(api, root=id, snapshot="true"), 404),
     ],
 }
 # Calls that look for them, and how to see that they were found.
@@ -185,25 +200,45 @@ def test_it_shows_nothing_to_nobody(vault: Vault) -> None:
                 assert answer.headers["WWW-Authenticate"].startswith("Bearer")
 
 
+@pytest.mark.parametrize("way", ["token", "ticket"])
 @pytest.mark.parametrize("role", ROLES)
-def test_it_streams_by_what_somebody_may_see(vault: Vault, role: str) -> None:
+def test_it_streams_by_what_somebody_may_see(vault: Vault, role: str, way: str) -> None:
     """Snapshot, replay and live events."""
     token = vault.stack.token(vault.user(role))
-    url = vault.stack.stream_url
     old = vault.execution()
-    with open_stream(url, token, snapshot="true", pack=f"{vault.name},marks{vault.name}") as live:
+
+    def opened(**request: Any) -> AbstractContextManager[Stream]:
+        if way == "token":
+            return open_stream(vault.stack.stream_url, token, **request)
+        ticket = ticket_for(vault.stack, token)
+        resume = request.pop("resume", None)
+        headers = {"Last-Event-ID": resume} if resume else {}
+        params = {"ticket": ticket, **request}
+        return connected_stream(nobody, vault.stack.stream_url, params=params, headers=headers)
+
+    packs = f"{vault.name},marks{vault.name}"
+    with new_client() as nobody, opened(snapshot="true", pack=packs) as live:
         state = json.loads(live.next_frame().data)
         shown = {row["entity_id"] for row in state["executions"]}
         new = vault.execution()
         set_status(vault.conn, old, "running")
         mark = add_execution(vault.conn, f"marks{vault.name}.run")
         seen = {event["entity_id"] for event in live.until(mark, "requested")}
-    with open_stream(url, token, resume=live.connected.id) as replayed:
-        again = {event["entity_id"] for event in replayed.until(mark, "requested")}
+        with opened(resume=live.connected.id) as replayed:
+            again = {event["entity_id"] for event in replayed.until(mark, "requested")}
     if ROLES[role]:
         assert shown == {old} and seen == {old, new, mark} and again >= {old, new}
     else:
         assert not shown and seen == {mark} and again.isdisjoint({old, new})
+
+
+def test_it_looks_at_the_rights_of_when_a_ticket_is_used(vault: Vault) -> None:
+    token = vault.stack.token(vault.user("owner"))
+    hidden = vault.execution()
+    ticket = ticket_for(vault.stack, token)
+    withdraw(vault.conn, user=vault.user("owner"))
+    with httpx.Client(base_url=f"{vault.stack.url}/api/v1/", timeout=30) as nobody:
+        assert stream(nobody, ticket=ticket, execution_id=hidden).status_code == 404
 
 
 def test_it_follows_rights_in_the_middle_of_a_stream(own_stack: Stack) -> None:

@@ -232,6 +232,22 @@ def test_it_draws_a_live_tree(stack: Stack) -> None:
         assert not terminal.cursor_is_hidden
 
 
+def test_it_begins_anew_when_a_part_of_the_tree_moves(stack: Stack) -> None:
+    with stack.sql() as conn:
+        root = add_execution(conn, status="running")
+        child = add_execution(conn, parent=root)
+        leaf = add_execution(conn, parent=child, status="completed")
+        move = "UPDATE attune.execution SET parent = %s WHERE id = %s"
+        with on_terminal([*COMMAND, "--root", str(root)], env_of(stack)) as terminal:
+            wait_for(lambda: f"#{leaf} " in terminal.text, "the tree to show")
+            conn.execute(move, [None, child])
+            wait_for(lambda: f"#{leaf} " not in terminal.text, "what was below to go, too")
+            conn.execute(move, [root, child])
+            wait_for(lambda: f"#{leaf} " in terminal.text, "it to be back")
+            conn.execute("DELETE FROM attune.execution WHERE id = %s", [root])
+            assert terminal.child.wait(timeout=20) == 1
+
+
 def test_it_is_restored_by_ctrl_c(stack: Stack) -> None:
     with (
         stack.sql() as conn,

@@ -155,3 +155,27 @@ def test_it_starts_and_cancels(tabs: Tabs) -> None:
     page.get_by_role("button", name="Cancel execution", exact=True).click()
     shows(page, execution, "cancelled")
     expect(page.get_by_role("button", name=f"Cancel execution {execution}")).to_be_hidden()
+
+
+def test_it_shows_what_moves_into_a_tree_and_out_of_it(tabs: Tabs) -> None:
+    conn = tabs.site.conn
+    root = add_execution(conn, "demo.root")
+    child = add_execution(conn, "demo.child", parent=root)
+    leaf = add_execution(conn, "demo.leaf", parent=child)
+    move = "UPDATE attune.execution SET parent = %s WHERE id = %s"
+    page = tabs.signed_in(f"/?root={root}")
+    shows(page, leaf, "requested")
+    conn.execute(move, [None, child])
+    expect(row(page, leaf)).to_have_count(0)
+    assert ids(page) == [root]
+    conn.execute(move, [root, child])
+    shows(page, leaf, "requested")
+
+    other = tabs.open("/?pack=demo")
+    shows(other, leaf, "requested")
+    conn.execute("UPDATE attune.execution SET action_ref = 'other.leaf' WHERE id = %s", [leaf])
+    expect(row(other, leaf)).to_have_count(0)
+    expect(row(page, leaf)).to_contain_text("other.leaf")
+    conn.execute("DELETE FROM attune.execution WHERE id = %s", [child])
+    expect(row(page, leaf)).to_have_count(0)
+    assert ids(page) == [root]

@@ -9,6 +9,7 @@ from typing import Any
 
 from rich.console import Console
 
+from executions.filters import Filter
 from streaming.client import Connected, End, Event, Execution, Snapshot, Waiting
 from streaming.console import board as boards
 from streaming.console.board import Board, exit_status
@@ -32,8 +33,8 @@ def snapshot(*events: Event) -> Snapshot:
     return Snapshot("5f1c-1", events, True)
 
 
-def board(*messages: Any, until_end: bool = True, statuses: Any = ()) -> Board:
-    made = Board(until_end=until_end, statuses=statuses)
+def board(*messages: Any, until_end: bool = True, **asked: Any) -> Board:
+    made = Board(until_end=until_end, filter=Filter(**asked))
     for message in (CONNECTED, *messages):
         made.take(message, NOON)
     return made
@@ -91,10 +92,19 @@ def test_it_keeps_to_what_a_terminal_can_show() -> None:
 
 
 def test_it_drops_rows_that_no_longer_match() -> None:
-    listed = board(event(1), event(2), until_end=False, statuses={"running"})
-    for gone in (event(1, "completed"), event(2, op="DELETE")):
+    asked: dict[str, Any] = {"statuses": frozenset({"running"}), "packs": frozenset({"demo"})}
+    asked |= {"parents": frozenset({7}), "roots": frozenset({5})}
+    rows = [event(n, parent=7) for n in range(1, 6)]
+    listed = board(*rows, until_end=False, **asked)
+    assert list(listed.rows) == [1, 2, 3, 4, 5]
+    for gone in (
+        event(1, "completed", parent=7),
+        event(2, op="DELETE", parent=7),
+        event(3, parent=8),
+        event(4, parent=7, action_ref="other.run"),
+    ):
         listed.take(gone, NOON)
-    assert listed.rows == {}
+    assert list(listed.rows) == [5]
 
 
 def test_it_forgets_what_is_over_first(monkeypatch: Any) -> None:

@@ -6,6 +6,7 @@ import json
 import subprocess
 from random import Random
 
+from executions import moves
 from executions.eventlog import Event
 from executions.parameters import parse_filter
 from executions.status import STATUSES
@@ -39,18 +40,25 @@ def _query(random: Random) -> dict[str, list[str]]:
     return {name: random.sample(choices[name], random.randint(1, 2)) for name in names}
 
 
+REFS = ("a.x", "a", "a.xx", "ab.xy", "b-c.y", "a.bb", "a.(\n")
+
+
 def _event(random: Random, seq: int) -> Event:
+    data = {
+        "id": random.randint(3, 6),
+        "status": random.choice(STATUSES),
+        "action_ref": random.choice(REFS),
+        "parent": random.choice((None, 1, 2)),
+    }
+    old_status = random.choice((None, *STATUSES))
     return Event(
-        seq=seq,
-        execution=random.randint(3, 6),
-        version=1,
-        op="UPDATE",
-        status=random.choice(STATUSES),
-        old_status=random.choice((None, *STATUSES)),
-        action_ref=random.choice(("a.x", "a", "a.xx", "ab.xy", "b-c.y", "a.bb", "a.(\n")),
-        parent=random.choice((None, 1, 2)),
+        *(seq, data["id"], 1, "UPDATE", data["status"], old_status, data["action_ref"]),
+        parent=data["parent"],
         ancestors=None,
-        body="",
+        body=json.dumps({"old_status": old_status, "data": data}),
+        old_action_ref=random.choice(REFS) if old_status and seq % 3 == 0 else None,
+        old_parent=random.choice((None, 1, 2)) if old_status and seq % 5 == 0 else None,
+        old_ancestors=[] if old_status and seq % 5 == 0 else None,
     )
 
 
@@ -60,18 +68,7 @@ def test_its_filter_lets_through_what_the_server_does() -> None:
     expected = [parse_filter(query).matches(event) for query, event in cases]
     assert 300 < sum(expected) < 2700
     told = [
-        {
-            "filters": query,
-            "event": {
-                "old_status": event.old_status,
-                "data": {
-                    "id": event.execution,
-                    "status": event.status,
-                    "action_ref": event.action_ref,
-                    "parent": event.parent,
-                },
-            },
-        }
+        {"filters": query, "event": json.loads(moves.told(event, True, True).body)}
         for query, event in cases
     ]
     script = (

@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 from argparse import ArgumentTypeError
+from contextlib import aclosing
 from io import TextIOWrapper
 from typing import Any
 
@@ -20,13 +21,16 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from rich.console import Console
 
 from executions import parameters
-from streaming.client import AsyncClient, AttuneError, PasswordTokens, Query, TokenProvider
+from executions.filters import Filter
+from executions.parameters import ParameterError
+from streaming.client import AsyncClient, AttuneError, Event, PasswordTokens, Query, TokenProvider
 from streaming.console.board import Board, exit_status
 from streaming.console.outputs import LineOutput, live, now
 
 REFUSED = 2
 TIMED_OUT = 124  # as `timeout` has it; the other statuses: streaming/console/board.py
 MOST_SECONDS = 366 * 86_400.0
+MOVED_SECONDS = 0.5  # several moves that come together are one
 
 
 class Command(BaseCommand):
@@ -68,7 +72,7 @@ class Command(BaseCommand):
         query = _query(options)
         if isinstance(sys.stdout, TextIOWrapper):
             sys.stdout.reconfigure(errors="replace")  # what this terminal cannot show
-        board = Board(until_end=query.until_terminal, statuses=frozenset(_statuses(options)))
+        board = Board(until_end=query.until_terminal, filter=_filter_of(options))
         try:
             asyncio.run(_main(query, board, options))
         except AttuneError as exc:
@@ -113,17 +117,32 @@ async def _main(query: Query, board: Board, options: dict[str, Any]) -> None:
 async def _follow(query: Query, board: Board, options: dict[str, Any]) -> None:
     url = options["url"]
     async with AsyncClient(url, _credentials(url)) as client:
-        messages = client.messages(query, wait_for=options["wait_for"])
         console = Console(file=sys.stdout, highlight=False)
         if console.is_terminal and not console.is_dumb_terminal and not options["json"]:
             async with live(board, console):
-                async for message in messages:
-                    board.take(message, now())
+                await _show(client, query, board, wait_for=options["wait_for"])
         else:
             output = LineOutput(sys.stdout, sys.stderr, as_json=options["json"])
-            async for message in messages:
+            async for message in client.messages(query, wait_for=options["wait_for"]):
                 board.take(message, now())
                 output.tell(message)
+
+
+async def _show(client: AsyncClient, query: Query, board: Board, *, wait_for: bool) -> None:
+    """Keep the board right: begin anew where what is below an execution has moved with it."""
+    roots = {int(value) for name, value in query.params() if name == "root"}
+    while True:
+        async with aclosing(client.messages(query, wait_for=wait_for)) as messages:
+            async for message in messages:
+                board.take(message, now())
+                if isinstance(message, Event):
+                    if message.op == "DELETE" and message.execution.id in roots:
+                        roots.clear()  # asked for again, it would be unknown
+                    if message.moved and roots:
+                        break
+            else:
+                return
+        await asyncio.sleep(MOVED_SECONDS)
 
 
 def _query(options: dict[str, Any]) -> Query:
@@ -141,9 +160,15 @@ def _query(options: dict[str, Any]) -> Query:
     return Query(execution_id=ids, snapshot=True, until_terminal=True)
 
 
-def _statuses(options: dict[str, Any]) -> list[str]:
-    values = ",".join(value for name, value in options["filter"] if name == "status")
-    return [value.strip() for value in values.split(",") if value]
+def _filter_of(options: dict[str, Any]) -> Filter:
+    """Return what `--filter` says; raises CommandError where it is wrong."""
+    values: dict[str, list[str]] = {}
+    for name, value in options["filter"]:
+        values.setdefault(name, []).append(value)
+    try:
+        return parameters.parse_filter(values)
+    except ParameterError as exc:
+        raise CommandError(str(exc), returncode=REFUSED) from exc
 
 
 def _credentials(url: str) -> str | TokenProvider:

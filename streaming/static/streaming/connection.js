@@ -19,15 +19,18 @@
  * be so; false stops every timer on it, at `knownAt`.
  *
  * With `filters.root` give `members`, the ids of the tree as listed: events of others do not come,
- * and children join by themselves.
+ * and children join by themselves. Where one gets another parent, and with it all that is below,
+ * there is a `reset`: list anew.
  */
 import { ExecutionStream } from "./attune.js";
 import { Hub } from "./hub.js";
+import { throttled } from "./throttled.js";
 
 const PULSE_MS = 5000;
 const SILENT_MS = 12_000; // two pulses and more
 const CHECK_MS = 1000;
 const PATIENCE_MS = 2000; // for the first connection of a page
+const MOVED_MS = 1000;
 const DEAD_CHECKS = 20; // one after another: a machine that wakes up is silent only at the first
 
 class Detail extends Event {
@@ -41,6 +44,8 @@ export class Connection extends EventTarget {
   #link = null;
   #wanted = null; // {filters, cursor}
   #tree = null;
+  #isListing = false; // the page has been told to list anew, and has not yet
+  #moved = throttled(() => this.#tellMoved(), { leastMs: MOVED_MS });
   #heardAt = Date.now(); // the link, not the server
   #silentChecks = 0;
   #followedAt = null; // when the page had just been told by REST
@@ -69,6 +74,7 @@ export class Connection extends EventTarget {
 
   follow({ filters = {}, cursor = null, members = null }) {
     this.#followedAt = Date.now();
+    this.#isListing = false;
     this.#wanted = { filters, cursor };
     this.#tree = filters.root ? new Set([...filters.root, ...(members ?? [])].map(Number)) : null;
     this.#join();
@@ -104,12 +110,20 @@ export class Connection extends EventTarget {
       this.#wanted.cursor = message.cursor;
       const events = message.events.filter((event) => this.#isMember(event));
       if (events.length > 0) this.#tell("events", events);
+      if (this.#tree !== null && events.some((event) => "old_parent" in event)) this.#moved();
     }
   }
 
   #isMember({ entity_id: id, data: { parent } }) {
     if (this.#tree === null || this.#tree.has(id)) return true;
     return this.#tree.has(parent) && Boolean(this.#tree.add(id));
+  }
+
+  /** What moves meanwhile is told again, from the new list's position on. */
+  #tellMoved() {
+    if (this.#isListing) return;
+    this.#isListing = true;
+    this.#tell("reset", { reason: "moved" });
   }
 
   /** The worker itself may have stopped, or this tab may have slept. */

@@ -7,14 +7,16 @@ import { Cancelling } from "./cancel.js";
 import { Clock } from "./clock.js";
 import { Connection } from "./connection.js";
 import { FilterBar } from "./filterbar.js";
-import { toQuery } from "./filters.js";
+import { isMove, toQuery } from "./filters.js";
 import { Holding } from "./holding.js";
 import { List, MOST_ROWS } from "./list.js";
 import { Starting } from "./start.js";
 import { Table } from "./table.js";
+import { throttled } from "./throttled.js";
 
 const PAGE_SIZE = 100;
 const RETRY_MS = 3000;
+const COUNT_MS = 1000;
 
 const element = (id) => document.getElementById(id);
 const connection = new Connection();
@@ -22,6 +24,7 @@ const badge = new Badge(connection);
 const clock = new Clock(connection);
 const table = new Table({ body: element("rows"), template: element("row"), clock });
 const bar = new FilterBar({ changed: () => load(), isLive: () => connection.isLive });
+const countAnew = throttled(() => bar.count(), { leastMs: COUNT_MS });
 const holding = new Holding(element("pause"), { apply, reload: () => load({ quietly: true }) });
 
 let list = null;
@@ -88,6 +91,7 @@ function apply(events) {
     bar.counts.apply(event);
     for (const id of list.apply(event)) changed.add(id);
   }
+  if (events.some(isMove)) countAnew(); // what was before may not have been counted
   if (changed.size === 0) return;
   if (list.ids.length === MOST_ROWS && list.hasMore) next = null; // the page below is another now
   table.update(changed);

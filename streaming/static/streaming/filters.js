@@ -38,9 +38,19 @@ export function matches(filters, row) {
   return matchesBut(filters, row, [row.status]);
 }
 
+/** Whether an event says that an execution has another action_ref or parent than before. */
+export function isMove(event) {
+  return "old_action_ref" in event || "old_parent" in event;
+}
+
 /** Whether a stream tells this event: also the one by which a row leaves. */
 export function passes(filters, event) {
-  return matchesBut(filters, event.data, [event.data.status, event.old_status]);
+  const { data, old_status: oldStatus } = event;
+  if (!isMove(event)) return matchesBut(filters, data, [data.status, oldStatus]);
+  if (filters.root?.length && "old_parent" in event) return true; // a tree has changed
+  const { old_action_ref: action_ref = data.action_ref, old_parent: parent = data.parent } = event;
+  const before = { ...data, action_ref, parent };
+  return matchesBut(filters, data, [data.status]) || matchesBut(filters, before, [oldStatus]);
 }
 
 function matchesBut(filters, row, statuses) {
