@@ -20,7 +20,11 @@ class ExecutionsPage(Page):
     template_name = "streaming/executions.html"
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        return super().get_context_data(statuses=STATUSES, terminal=sorted(TERMINAL), **kwargs)
+        groups = {
+            "now": [status for status in STATUSES if status not in TERMINAL],
+            "in the last hour": [status for status in STATUSES if status in TERMINAL],
+        }
+        return super().get_context_data(groups=groups.items(), **kwargs)
 
 
 class ExecutionPage(Page):

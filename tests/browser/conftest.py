@@ -16,12 +16,13 @@ from attune.local.redis import EmbeddedRedis
 from tests import settings
 from tests.browser.relay import Relay
 from tests.conftest import _clone
+from tests.gate import Gate, gate_to
 from tests.programs import program
 from tests.rows import Connection
 from tests.servers import Stack, add_user, product_env, wait_for
 
-# Short, so that silence shows soon.
-HEARTBEAT_SECONDS = "0.5"
+# Short, so that silence shows soon, on either side.
+QUICK = {"ATTUNE_HEARTBEAT_SECONDS": "0.5", "ATTUNE_SLOW_CLIENT_SECONDS": "1"}
 WAIT_MS = 15_000
 # What Chromium itself says of an answer that a test provokes.
 LOADING = re.compile(r"Failed to load resource")
@@ -29,10 +30,11 @@ LOADING = re.compile(r"Failed to load resource")
 
 @dataclass
 class Site:
-    """A running system as a browser reaches it."""
+    """A running system as a browser reaches it, and the web server its database."""
 
     stack: Stack
     relay: Relay
+    gate: Gate
     conn: Connection
 
     @property
@@ -40,7 +42,7 @@ class Site:
         return self.relay.url
 
     def restart_web(self) -> None:
-        self.stack.start_web(ATTUNE_HEARTBEAT_SECONDS=HEARTBEAT_SECONDS)
+        self.stack.start_web(**QUICK)
         self.relay.port = self.stack.web_port
         self.stack.wait_ready()
 
@@ -107,17 +109,18 @@ def site(
     folder.mkdir(exist_ok=True)
     for database in _clone(postgres, template):
         add_user(database, "alice")
-        stack = Stack(database, folder, product_env(database))
-        try:
-            stack.start_worker()
-            stack.start_web(ATTUNE_HEARTBEAT_SECONDS=HEARTBEAT_SECONDS)
-            stack.wait_ready()
-            relay = Relay(stack.web_port)
-            with stack.sql() as conn:
-                yield Site(stack, relay, conn)
-            relay.close()
-        finally:
-            stack.stop()
+        with gate_to(database) as gate:
+            stack = Stack(database, folder, product_env(gate.url))
+            try:
+                stack.start_worker(DATABASE_URL=database)
+                stack.start_web(**QUICK)
+                stack.wait_ready()
+                relay = Relay(stack.web_port)
+                with stack.sql() as conn:
+                    yield Site(stack, relay, gate, conn)
+                relay.close()
+            finally:
+                stack.stop()
 
 
 @pytest.fixture

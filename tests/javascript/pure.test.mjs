@@ -106,16 +106,16 @@ test("times read as people say them", () => {
 });
 
 test("the badge says what is known, and since when", () => {
-  const heardAt = new Date(2026, 0, 19, 12, 3, 5).getTime();
-  const says = (state, hold, now) => describe({ heardAt, at: heardAt, ...state }, hold, now).text;
+  const knownAt = new Date(2026, 0, 19, 12, 3, 5).getTime();
+  const says = (state, hold, now) => describe({ knownAt, at: knownAt, ...state }, hold, now).text;
   assert.equal(says({ name: "live" }), "live");
   assert.equal(says({ name: "live" }, { paused: true }), "paused");
   assert.equal(says({ name: "stale" }, { paused: true }), "stale since 12:03:05");
   assert.equal(says({ name: "catching-up" }), "catching up");
   assert.equal(says({ name: "waiting", retryAt: 9_500 }, {}, 6_000), "reconnecting in 4 s");
-  assert.equal(says({ name: "connecting", heardAt: null }), "connecting…");
-  assert.equal(says({ name: "connecting" }, {}, heardAt + 100), "reconnecting…");
-  assert.equal(says({ name: "connecting" }, {}, heardAt + 2500), "stale since 12:03:05");
+  assert.equal(says({ name: "connecting", knownAt: null }), "connecting…");
+  assert.equal(says({ name: "connecting" }, {}, knownAt + 100), "reconnecting…");
+  assert.equal(says({ name: "connecting" }, {}, knownAt + 2500), "stale since 12:03:05");
   assert.equal(says({ name: "refused", status: 401 }), "signed out");
   assert.equal(says({ name: "refused", code: "revoked" }), "signed out");
   assert.equal(says({ name: "refused", status: 400 }), "stopped since 12:03:05");

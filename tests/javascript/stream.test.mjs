@@ -175,17 +175,44 @@ test("it catches up, is live, and is stale when the server falls silent", async 
   };
   const { url, requests } = await serve(t, hold);
   const stream = open(t, { url, cursor: "e-5", timers });
-  await until(stream, "catching-up");
+  assert.equal((await until(stream, "catching-up")).knownAt, null);
+  skipped += 2500;
+  await until(stream, "stale");
   beat();
   await until(stream, "live");
   const { heardAt } = stream;
   skipped += 2500; // as a machine that slept
-  assert.equal((await until(stream, "stale")).heardAt, heardAt);
+  assert.equal((await until(stream, "stale")).knownAt, heardAt);
   beat();
   await until(stream, "live");
   skipped += 60_000;
-  await until(stream, "catching-up");
+  assert.ok((await until(stream, "catching-up")).knownAt < stream.heardAt - 60_000);
   assert.equal(requests.length, 2);
+});
+
+test("what a machine that slept finds in its buffers is not the state of now", async (t) => {
+  const hold = (request, response) => {
+    response.writeHead(200, { "Content-Type": "text/event-stream" });
+    response.write(connected(5));
+    beat = () => response.write(`${change(6, 1)}id: e-6\n: heartbeat\n\n`);
+  };
+  let beat;
+  let skipped = 0;
+  const now = () => Date.now() + skipped;
+  // No check of its own finds out: the bytes come first.
+  const timers = { now, setTimeout: (callback) => setTimeout(callback, 10_000), clearTimeout };
+  const { url, requests } = await serve(t, hold, connected(6, { resumed: true }) + change(6, 1));
+  const stream = open(t, { url, timers });
+  await until(stream, "live");
+  const states = [];
+  stream.addEventListener("state", ({ detail }) => states.push(detail.name));
+  skipped += 3600_000;
+  beat();
+  await until(stream, "waiting");
+  assert.deepEqual(states, ["stale", "waiting"]);
+  stream.nudge();
+  await until(stream, "catching-up");
+  assert.deepEqual([requests.length, requests[1].headers["last-event-id"]], [2, "e-5"]);
 });
 
 test("a slow reader slows the stream down, and loses nothing", async (t) => {

@@ -3,6 +3,7 @@
 import { noteDate } from "./skew.js";
 
 const API = document.body.dataset.api;
+const PATIENCE_MS = 30_000; // longer than the server allows itself
 
 /** An answer that is an error; `status` 0: there was none. `errors`: by field, where fields are wrong. */
 export class ApiError extends Error {
@@ -19,7 +20,8 @@ export class ApiError extends Error {
  * `parse`: instead of JSON.parse.
  */
 export function get(path, { signal, parse } = {}) {
-  return send(path, { signal }, parse);
+  const tooLong = AbortSignal.timeout(PATIENCE_MS);
+  return send(path, { signal: signal ? AbortSignal.any([signal, tooLong]) : tooLong }, parse);
 }
 
 export function post(path, data) {
@@ -36,16 +38,20 @@ async function send(path, options, parse = JSON.parse) {
     response = await fetch(sameOrigin(path), { credentials: "same-origin", ...options });
     noteDate(response.headers.get("Date"));
   } catch (error) {
-    if (error.name === "AbortError") throw error;
-    throw new ApiError(0);
+    throw unanswered(error);
   }
   const body = await response.text().then(parse).catch((error) => {
-    if (error.name === "AbortError") throw error;
+    if (error.name !== "SyntaxError") throw unanswered(error);
     return null;
   });
   if (!response.ok) throw new ApiError(response.status, body ?? {});
   if (body === null) throw new ApiError(0); // cut off
   return { body, cursor: response.headers.get("X-Attune-Cursor") };
+}
+
+function unanswered(error) {
+  if (error.name === "AbortError") return error;
+  return new ApiError(0, error.name === "TimeoutError" ? { detail: "The server does not answer." } : {});
 }
 
 /** A `next` link may name the server as a proxy knows it. */

@@ -37,7 +37,7 @@
  *   "state"     the state, below, whenever it changes
  *   "end"       {executions}
  *
- * state: {name, at, heardAt, retryAt, reason, code, status}; times as of Date.now(), or null.
+ * state: {name, at, knownAt, retryAt, reason, code, status}; times as of Date.now(), or null.
  *   "connecting"   an attempt is under way
  *   "catching-up"  what was missed is being told
  *   "live"         everything has been told
@@ -46,7 +46,8 @@
  *   "refused"      for good, with `reason` and `code`; `nudge()` tries again
  *   "ended"        after `end`, 204 or close()
  *
- * `heardAt`: when the server was last heard. `cursor`: where a later stream can resume.
+ * `knownAt`: up to when everything has been told, as far as is known; where the state is "live", that
+ * is now. `heardAt`: when the server was last heard. `cursor`: where a later stream can resume.
  * `nudge()`: the network or the machine is back: look now. `close()`: end it.
  */
 import { Backoff } from "./backoff.js";
@@ -83,6 +84,8 @@ export class ExecutionStream extends EventTarget {
   #wakeUp = null; // ends the waiting
   #watchdog = null;
   #heartbeatMs = FIRST_HEARTBEAT_MS;
+  #knownAt;
+  #flow; // "catching-up" or "live", whichever is interrupted by silence
   #queue = null; // of the iterator
   #wakeReader = null;
   #wakeQueue = null;
@@ -95,7 +98,7 @@ export class ExecutionStream extends EventTarget {
     this.#progress = new Progress(options.cursor, { snapshot: options.snapshot });
     this.#backoff = new Backoff(options.random);
     this.#timers = options.timers ?? TIMERS;
-    this.heardAt = null;
+    this.heardAt = this.#knownAt = null;
     this.state = this.#newState("connecting");
     queueMicrotask(() => this.#start()); // so that listeners are there first
   }
@@ -171,6 +174,7 @@ export class ExecutionStream extends EventTarget {
     try {
       while (this.state.name !== "ended") {
         const { value, done } = await reader.read().catch(() => ({ done: true }));
+        this.#check(); // what a machine finds when it wakes up is from before it slept
         if (done || signal.aborted) throw new Lost("the connection ended");
         this.#heard();
         for (const frame of parser.feed(decoder.decode(value, { stream: true }))) {
@@ -226,11 +230,12 @@ export class ExecutionStream extends EventTarget {
   }
 
   #connected(frame, data) {
+    const isNew = this.cursor === null;
     this.#backoff.connected();
     this.#heartbeatMs = data.heartbeat_seconds * 1000;
     this.#progress.connected(frame, data);
-    // A replay ends with a heartbeat.
-    this.#enter(data.resumed ? "catching-up" : "live");
+    // A replay ends with a heartbeat; where there is none, a reset follows.
+    this.#enter(isNew ? "live" : "catching-up");
   }
 
   #snapshot(frame, data) {
@@ -283,7 +288,8 @@ export class ExecutionStream extends EventTarget {
   // --- what is known, and since when --------------------------------------------------------
   #heard() {
     this.heardAt = this.#timers.now();
-    if (this.state.name === "stale") this.#enter("live");
+    if (this.state.name === "live") this.#knownAt = this.heardAt;
+    if (this.state.name === "stale") this.#enter(this.#flow);
   }
 
   /** A timer of a machine that slept fires late: it is the clock that counts. */
@@ -300,17 +306,19 @@ export class ExecutionStream extends EventTarget {
     if (!connected && name !== "connecting") return;
     if (this.#queue?.length > MOST_QUEUED) return; // this side does not read
     const quiet = this.#timers.now() - (connected ? this.heardAt : at);
+    if (connected && quiet > this.#heartbeatMs + GRACE_MS) this.#enter("stale");
     if (quiet > 2 * (this.#heartbeatMs + GRACE_MS)) this.#attempt?.abort();
-    else if (connected && quiet > this.#heartbeatMs + GRACE_MS) this.#enter("stale");
   }
 
   #newState(name, { reason = null, code = null, status = null, retryAt = null } = {}) {
-    return { name, at: this.#timers.now(), heardAt: this.heardAt, retryAt, reason, code, status };
+    return { name, at: this.#timers.now(), knownAt: this.#knownAt, retryAt, reason, code, status };
   }
 
   #enter(name, more) {
     const same = this.state.name === name && !more;
     if (same || this.state.name === "ended") return;
+    if (name === "live") this.#knownAt = this.heardAt;
+    if (name === "live" || name === "catching-up") this.#flow = name;
     this.state = this.#newState(name, more);
     this.#tell("state", this.state);
     this.#wakeReader?.();

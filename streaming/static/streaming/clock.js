@@ -5,45 +5,57 @@
  *   clock.ago(element, isoTime);           // "3 min ago", exact time as title
  *   clock.duration(element, started, finished, running);
  *
- * While the connection is not live, nothing ticks: every text stays as of when the server was
- * last heard, and <html data-frozen> lets the style say so.
+ * While the connection is not live or `hold(true)`, nothing ticks: every text stays as of when the server had
+ * told all, and <html data-frozen> lets the style say so.
  */
+import { inSteps, paced } from "./paced.js";
 import { serverTime } from "./skew.js";
 
 const TICK_MS = 1000;
-const MOST_AT_ONCE = 100; // texts; a thousand would be a long task on a slow machine
+const MOST_A_FRAME = 20; // texts; far below a long task (50 ms)
 
 export class Clock {
   #connection;
   #texts = []; // those that this tick has still to write
-  #next = null;
+  #heldAt = null;
+  #tickSoon = paced(() => this.tick());
 
   constructor(connection, { root = document } = {}) {
     this.#connection = connection;
     this.root = root;
     setInterval(() => this.tick(), TICK_MS);
     connection.addEventListener("state", () => this.tick());
+    addEventListener("scroll", () => this.#tickSoon(), { passive: true });
   }
 
   /** The moment as of which the page is right, by the server's clock, in milliseconds. */
   get now() {
-    const { isLive, knownAt } = this.#connection;
-    return serverTime(isLive ? Date.now() : (knownAt ?? Date.now()));
+    const { isLive, state } = this.#connection;
+    if (this.#heldAt !== null) return this.#heldAt;
+    return serverTime(isLive || state.knownAt === null ? Date.now() : state.knownAt);
+  }
+
+  /** Stops at this moment, for as long as the page does not show what it is told. */
+  hold(isHeld) {
+    this.#heldAt = isHeld ? this.now : null;
+    this.tick();
   }
 
   tick() {
-    const { isLive, knownAt } = this.#connection;
-    document.documentElement.toggleAttribute("data-frozen", !isLive && knownAt !== null);
-    this.#texts = document.hidden ? [] : [...this.root.querySelectorAll("[data-ago], [data-since]")];
-    this.#write();
+    const { isLive, state } = this.#connection;
+    const isOld = this.#heldAt !== null || (!isLive && state.knownAt !== null);
+    document.documentElement.toggleAttribute("data-frozen", isOld);
+    // Of a long list only what is in view: each text has its row laid out anew.
+    const isInView = (element) => element.checkVisibility({ contentVisibilityAuto: true });
+    const texts = document.hidden ? [] : [...this.root.querySelectorAll("[data-ago], [data-since]")];
+    this.#texts = texts.filter(isInView);
+    this.#writeSome();
   }
 
-  #write() {
-    const { now } = this;
-    for (const element of this.#texts.splice(0, MOST_AT_ONCE)) write(element, now);
-    clearTimeout(this.#next);
-    if (this.#texts.length > 0) this.#next = setTimeout(() => this.#write());
-  }
+  #writeSome = inSteps(() => {
+    for (const element of this.#texts.splice(0, MOST_A_FRAME)) write(element, this.now);
+    return this.#texts.length > 0;
+  });
 
   ago(element, iso) {
     if (element.dataset.ago === iso) return;

@@ -16,7 +16,7 @@
  *
  * `follow` may be called again, with other filters or another position. An event may come twice
  * after that; compare `version` with the row's. `isLive`: whether what the page shows is known to
- * be so; false stops every timer on it, at `knownAt`.
+ * be so; false stops every timer on it. After "reset" it is false until the next `follow`.
  *
  * With `filters.root` give `members`, the ids of the tree as listed: events of others do not come,
  * and children join by themselves. Where one gets another parent, and with it all that is below,
@@ -28,8 +28,9 @@ import { throttled } from "./throttled.js";
 
 const PULSE_MS = 5000;
 const SILENT_MS = 12_000; // two pulses and more
+const SLEPT_MS = 7000; // with neither a timer nor a pulse, on which a hidden page lives
 const CHECK_MS = 1000;
-const PATIENCE_MS = 2000; // for the first connection of a page
+const FIRST_MS = 2000; // that the stream may take to begin, before the list counts as old
 const MOVED_MS = 1000;
 const DEAD_CHECKS = 20; // one after another: a machine that wakes up is silent only at the first
 
@@ -44,16 +45,20 @@ export class Connection extends EventTarget {
   #link = null;
   #wanted = null; // {filters, cursor}
   #tree = null;
-  #isListing = false; // the page has been told to list anew, and has not yet
   #moved = throttled(() => this.#tellMoved(), { leastMs: MOVED_MS });
+  #told = { name: "connecting", at: Date.now(), knownAt: null, retryAt: null }; // by the link
+  #listedAt = null;
+  #resetAt = null; // as of when the page is right, until it has listed anew
   #heardAt = Date.now(); // the link, not the server
+  #checkedAt = Date.now();
+  #asked = 0; // how often the link was
+  #isWaking = false; // until the link has answered: what it told before counts no more
   #silentChecks = 0;
-  #followedAt = null; // when the page had just been told by REST
+  #shown = ""; // the last state that listeners know
 
   constructor({ streamUrl = document.body.dataset.stream } = {}) {
     super();
     this.streamUrl = streamUrl;
-    this.state = { name: "connecting", at: Date.now(), heardAt: null, retryAt: null };
     setInterval(() => this.#check(), CHECK_MS);
     addEventListener("pagehide", () => this.#leave());
     addEventListener("pageshow", ({ persisted }) => persisted && this.#join());
@@ -61,34 +66,52 @@ export class Connection extends EventTarget {
     document.addEventListener("visibilitychange", () => document.hidden || this.nudge());
   }
 
-  get isLive() {
-    return this.state.name === "live" || this.state.name === "catching-up";
+  /** As of attune.js; but what the link told too long ago, or before this page slept, is not live. */
+  get state() {
+    const told = this.#told;
+    if (told.name === "live") {
+      const isOld = this.#isWaking || this.#isSilent || this.#hasSlept;
+      if (isOld) return { ...told, name: "stale", at: this.#heardAt, knownAt: this.#heardAt };
+      return this.#resetAt === null ? told : { ...told, name: "catching-up", knownAt: this.#resetAt };
+    }
+    if (told.knownAt === null && Date.now() - this.#listedAt < FIRST_MS) return told;
+    return { ...told, knownAt: Math.max(told.knownAt, this.#listedAt) || null };
   }
 
-  /** Until when what the page shows was known to be so; null where it is about to be told. */
-  get knownAt() {
-    const { heardAt } = this.state;
-    if (heardAt !== null || this.#followedAt === null) return heardAt;
-    return Date.now() - this.#followedAt > PATIENCE_MS ? this.#followedAt : null;
+  get isLive() {
+    return this.state.name === "live";
   }
 
   follow({ filters = {}, cursor = null, members = null }) {
-    this.#followedAt = Date.now();
-    this.#isListing = false;
     this.#wanted = { filters, cursor };
+    this.#listedAt = Date.now();
+    this.#resetAt = null;
     this.#tree = filters.root ? new Set([...filters.root, ...(members ?? [])].map(Number)) : null;
     this.#join();
   }
 
   nudge() {
-    this.#link?.send({ nudge: true });
+    this.#notice();
+    this.#send({ nudge: true });
+  }
+
+  get #hasSlept() {
+    return Date.now() - Math.max(this.#checkedAt, this.#heardAt) > SLEPT_MS;
+  }
+
+  get #isSilent() {
+    return Date.now() - this.#heardAt > SILENT_MS;
   }
 
   #join() {
     if (this.#wanted === null) return;
     this.#link ??= this.#open();
-    this.#heardAt = Date.now();
-    this.#link.send({ join: this.#wanted });
+    this.#send({ join: this.#wanted });
+  }
+
+  #send(message) {
+    this.#asked += 1;
+    this.#link?.send({ ...message, asked: this.#asked });
   }
 
   #open() {
@@ -98,14 +121,21 @@ export class Connection extends EventTarget {
   }
 
   #leave() {
-    this.#link?.send({ leave: true });
+    this.#isWaking = true; // if ever: the page may be kept for whoever comes back to it
+    this.#send({ leave: true });
   }
 
   #receive(message) {
+    this.#notice();
+    if (message.answered === this.#asked) this.#isWaking = false;
     this.#heardAt = Date.now();
     this.#silentChecks = 0;
-    if (message.state) this.#enter(message.state);
-    if (message.reset) this.#tell("reset", message.reset);
+    if (message.state) this.#told = message.state;
+    this.#review();
+    if (message.reset) {
+      this.#resetAt ??= this.state.knownAt ?? this.#listedAt;
+      this.#tell("reset", message.reset);
+    }
     if (message.events) {
       this.#wanted.cursor = message.cursor;
       const events = message.events.filter((event) => this.#isMember(event));
@@ -121,17 +151,26 @@ export class Connection extends EventTarget {
 
   /** What moves meanwhile is told again, from the new list's position on. */
   #tellMoved() {
-    if (this.#isListing) return;
-    this.#isListing = true;
+    if (this.#resetAt !== null) return;
+    this.#resetAt = Date.now();
     this.#tell("reset", { reason: "moved" });
   }
 
-  /** The worker itself may have stopped, or this tab may have slept. */
+  /** The machine may have slept. */
+  #notice() {
+    if (!this.#hasSlept) return;
+    this.#isWaking = true;
+    this.#checkedAt = Date.now();
+    this.#send({ nudge: true });
+  }
+
+  /** The worker itself may have stopped. */
   #check() {
-    const isSilent = Date.now() - this.#heardAt > SILENT_MS;
-    if (this.#wanted === null || document.hidden || !isSilent) return;
+    this.#notice();
+    this.#checkedAt = Date.now();
+    this.#review();
+    if (this.#wanted === null || document.hidden || !this.#isSilent) return;
     this.#silentChecks += 1;
-    if (this.isLive) this.#enter({ ...this.state, name: "stale", heardAt: this.#heardAt });
     if (this.#silentChecks > DEAD_CHECKS) this.#leaveWorker();
   }
 
@@ -142,11 +181,12 @@ export class Connection extends EventTarget {
     this.#join();
   }
 
-  /** A stream that begins anew, for another tab's sake, has not heard the server; this page has. */
-  #enter(state) {
-    const { name, at, heardAt } = this.state;
-    this.state = { ...state, heardAt: state.heardAt ?? heardAt };
-    if (state.name !== name || state.at !== at) this.#tell("state", this.state);
+  #review() {
+    const { state } = this;
+    const shown = `${state.name} ${state.at}`;
+    if (shown === this.#shown) return;
+    this.#shown = shown;
+    this.#tell("state", state);
   }
 
   #tell(type, detail) {
@@ -172,10 +212,11 @@ function openOwn(url, receive) {
   const tab = { send: receive };
   setInterval(() => hub.state && receive({ state: hub.state }), PULSE_MS);
   return {
-    send({ join, nudge, leave }) {
+    send({ join, nudge, leave, asked }) {
       if (join) hub.join(tab, join);
       if (nudge) hub.nudge();
       if (leave) hub.leave(tab);
+      receive({ state: hub.state, answered: asked });
     },
   };
 }

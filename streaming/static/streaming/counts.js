@@ -7,8 +7,9 @@ export class Counts {
   #byStatus = {};
   #from = null; // the position of what REST told
 
+  /** Returns null before REST has told. */
   get(status) {
-    return this.#byStatus[status] ?? 0;
+    return this.#from === null ? null : (this.#byStatus[status] ?? 0);
   }
 
   fill(byStatus, cursor) {

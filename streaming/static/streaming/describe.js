@@ -6,14 +6,15 @@ const PATIENCE_MS = 2000; // that an attempt may take before the page admits tha
 
 /** What to show for a state of the stream. Pure. */
 export function describe(state, { paused = false } = {}, now = 0) {
-  const { name, at, heardAt, retryAt, reason } = state;
-  const since = heardAt === null ? "" : ` since ${exact(new Date(heardAt)).slice(11, 19)}`;
+  const { name, at, knownAt, retryAt, reason } = state;
+  const since = knownAt === null ? "" : ` since ${exact(new Date(knownAt)).slice(11, 19)}`;
   const why = reason ? `: ${reason}` : "";
+  if (paused && (name === "live" || name === "catching-up")) {
+    return { kind: "paused", text: "paused", title: "New changes are held back." };
+  }
   switch (name) {
     case "live":
-      return paused
-        ? { kind: "paused", text: "paused", title: "New changes are held back." }
-        : { kind: "live", text: "live", title: "Every change shows the moment it happens." };
+      return { kind: "live", text: "live", title: "Every change shows the moment it happens." };
     case "catching-up":
       return { kind: "catching-up", text: "catching up", title: "What was missed is coming in." };
     case "stale":
@@ -24,7 +25,7 @@ export function describe(state, { paused = false } = {}, now = 0) {
       return { kind: "reconnecting", text: `reconnecting in ${seconds} s`, title };
     }
     case "connecting":
-      if (heardAt === null) return { kind: "connecting", text: "connecting…", title: "" };
+      if (knownAt === null) return { kind: "connecting", text: "connecting…", title: "" };
       if (now - at < PATIENCE_MS) return { kind: "reconnecting", text: "reconnecting…", title: "" };
       return { kind: "stale", text: `stale${since}`, title: "The server does not answer." };
     case "refused":

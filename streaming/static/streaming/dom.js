@@ -8,6 +8,12 @@ export function make(tag, name, ...children) {
   return element;
 }
 
+/** Whether something is on its way to `element`; the page says so where it takes long. */
+export function setBusy(element, isBusy) {
+  element.setAttribute("aria-busy", String(isBusy));
+  document.getElementById("busy").hidden = !isBusy;
+}
+
 export function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }

@@ -5,10 +5,12 @@ import { durationText, exact } from "./clock.js";
 import { make, setText } from "./dom.js";
 import { parse } from "./json.js";
 import { JsonView } from "./jsontree.js";
+import { inSteps } from "./paced.js";
 import { showStatus } from "./status.js";
 
 const FIRST = 50; // rows shown unasked
 const PIECE = 500;
+const MOST_A_FRAME = 25; // new rows; far below a long task (50 ms)
 const MOST_DELAYS = 5000; // kept
 
 export class EventList {
@@ -19,6 +21,9 @@ export class EventList {
   #rows = new Map(); // seq → element
   #most = FIRST;
   #run = null;
+  #shown = []; // events, newest first
+  #oldest = null; // the event before the last of these
+  #placed = 0; // of these
   #delays = new Map(); // seq → milliseconds from the change to the screen
 
   constructor(id, { list, more, count }) {
@@ -42,7 +47,10 @@ export class EventList {
       row.remove();
       this.#rows.delete(seq);
     }
-    shown.forEach((event, index) => this.#place(event, events.at(-2 - index), index));
+    this.#shown = shown;
+    this.#oldest = events.at(-1 - shown.length);
+    this.#placed = 0;
+    this.#placeSome();
     const left = events.length - shown.length;
     this.#more.hidden = left === 0;
     setText(this.#more, `Show older (${left.toLocaleString("en")} left)`);
@@ -61,11 +69,22 @@ export class EventList {
     }
   }
 
+  #placeSome = inSteps(() => {
+    const shown = this.#shown;
+    for (let left = MOST_A_FRAME; left > 0 && this.#placed < shown.length; this.#placed += 1) {
+      if (this.#place(shown[this.#placed], shown[this.#placed + 1] ?? this.#oldest, this.#placed)) left -= 1;
+    }
+    return this.#placed < shown.length;
+  });
+
+  /** Returns whether it is new. */
   #place(event, before, index) {
-    if (!this.#rows.has(event.seq)) this.#rows.set(event.seq, this.#create(event, before));
+    const isNew = !this.#rows.has(event.seq);
+    if (isNew) this.#rows.set(event.seq, this.#create(event, before));
     const row = this.#rows.get(event.seq);
     const there = this.#list.children[index] ?? null;
     if (there !== row) this.#list.insertBefore(row, there);
+    return isNew;
   }
 
   #create({ seq, version, op, old_status: old, timestamp, data, truncated }, before) {

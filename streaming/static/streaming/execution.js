@@ -6,8 +6,10 @@ import { Badge } from "./badge.js";
 import { Cancelling } from "./cancel.js";
 import { Clock } from "./clock.js";
 import { Connection } from "./connection.js";
+import { setBusy } from "./dom.js";
 import { EventList } from "./eventlist.js";
 import { Facts } from "./facts.js";
+import { Failure } from "./failure.js";
 import { GanttView } from "./ganttview.js";
 import { fetchAncestors, fetchExecution, fetchRun } from "./fetchrun.js";
 import { JsonView } from "./jsontree.js";
@@ -16,9 +18,9 @@ import { Run } from "./run.js";
 import { serverTime } from "./skew.js";
 import { Timeline } from "./timeline.js";
 
-const RETRY_MS = 3000;
 const TICK_MS = 250;
 const REFETCH_MS = 500; // at most so often, where an event does not have it all
+const AGAIN_MS = 3000; // where that failed
 
 const element = (id) => document.getElementById(id);
 const page = element("execution");
@@ -40,8 +42,8 @@ const list = new EventList(run.id, {
 });
 new Cancelling(element("cancel-dialog"), page, () => run.execution);
 
+const failure = new Failure();
 let loading = null; // AbortController
-let retry = null;
 let isLoaded = false;
 let refetch = null;
 let arrived = []; // {seq, timestamp} of events that are not on the screen yet
@@ -49,15 +51,15 @@ let arrived = []; // {seq, timestamp} of events that are not on the screen yet
 /** Fetches all anew; what is shown stays until the answer is there. */
 async function load() {
   loading?.abort();
-  clearTimeout(retry);
+  failure.wait();
   const { signal } = (loading = new AbortController());
   try {
     const found = await fetchRun(run.id, { signal });
     run.fill(found);
     isLoaded = true;
     arrived = [];
-    element("failure").hidden = true;
-    page.removeAttribute("aria-busy");
+    failure.clear();
+    setBusy(page, false);
     connection.follow({ filters: { root: [run.id] }, cursor: found.cursor, members: run.members });
     drawAll();
     facts.showAncestors(await fetchAncestors(run.execution.parent, { signal }));
@@ -67,14 +69,10 @@ async function load() {
 }
 
 function fail(error) {
-  if (error.status === 401 || error.code === "not_authenticated") return location.assign(api.signInUrl());
-  if (!isLoaded) page.removeAttribute("aria-busy");
-  element("failure").hidden = false;
-  element("failure").querySelector("[data-text]").textContent =
-    error.status === 404 ? "This execution is gone, or you may not see it any more." : `Cannot load: ${error.message}`;
-  // What the server does not take now it will not take later.
-  if (error.status === 0 || error.status >= 500 || error.status === 429) retry = setTimeout(load, RETRY_MS);
-  return undefined;
+  const isGone = error.status === 404;
+  if (isGone) error.message = "it is gone, or you may not see it any more.";
+  const isPassing = failure.show("Cannot load this execution", error, load);
+  page.toggleAttribute("data-empty", !isPassing && !isLoaded);
 }
 
 function apply(events) {
@@ -99,7 +97,7 @@ async function fetchAgain() {
     drawOwn();
   } catch (error) {
     if (error.status === 404) return; // an event has told, or will
-    refetch ??= setTimeout(fetchAgain, RETRY_MS);
+    refetch ??= setTimeout(fetchAgain, AGAIN_MS);
   }
 }
 
@@ -107,12 +105,16 @@ const drawOwn = paced(() => {
   facts.show(run, clock.now);
   timeline.show(run, clock.now);
   list.show(run);
-  config.show(run.execution.config);
-  result.show(run.execution.result, { none: run.execution.finished ? "No result." : "No result yet." });
+  drawData();
   // What was drawn now is on the screen when the next frame begins.
   const drawn = arrived;
   arrived = [];
   requestAnimationFrame(() => list.painted(drawn, serverTime(Date.now())));
+});
+
+const drawData = paced(() => {
+  config.show(run.execution.config);
+  result.show(run.execution.result, { none: run.execution.finished ? "No result." : "No result yet." });
 });
 
 const drawTree = paced(() => {
@@ -142,6 +144,5 @@ function tick() {
 connection.addEventListener("events", ({ detail: events }) => isLoaded && apply(events));
 connection.addEventListener("reset", load);
 connection.addEventListener("state", tick);
-element("failure").querySelector("[data-retry]").addEventListener("click", load);
 setInterval(tick, TICK_MS);
 load();

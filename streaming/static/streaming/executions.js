@@ -6,6 +6,8 @@ import { Badge } from "./badge.js";
 import { Cancelling } from "./cancel.js";
 import { Clock } from "./clock.js";
 import { Connection } from "./connection.js";
+import { Failure } from "./failure.js";
+import { setBusy } from "./dom.js";
 import { FilterBar } from "./filterbar.js";
 import { isMove, toQuery } from "./filters.js";
 import { Holding } from "./holding.js";
@@ -15,7 +17,6 @@ import { Table } from "./table.js";
 import { throttled } from "./throttled.js";
 
 const PAGE_SIZE = 100;
-const RETRY_MS = 3000;
 const COUNT_MS = 1000;
 
 const element = (id) => document.getElementById(id);
@@ -25,17 +26,18 @@ const clock = new Clock(connection);
 const table = new Table({ body: element("rows"), template: element("row"), clock });
 const bar = new FilterBar({ changed: () => load(), isLive: () => connection.isLive });
 const countAnew = throttled(() => bar.count(), { leastMs: COUNT_MS });
+const failure = new Failure();
 const holding = new Holding(element("pause"), { apply, reload: () => load({ quietly: true }) });
 
 let list = null;
+let isOther = true; // than the list that was asked for
 let next = null; // the page below
 let loading = null; // AbortController
-let retry = null;
 
 /** Lists anew; `quietly`: what is shown stays until the answer is there. */
 async function load({ quietly = false } = {}) {
   loading?.abort();
-  clearTimeout(retry);
+  failure.wait();
   loading = new AbortController();
   const { filters, cursor } = bar;
   if (!quietly) showLoading();
@@ -43,7 +45,7 @@ async function load({ quietly = false } = {}) {
     const page = await api.get(pathOf(filters, cursor), loading);
     show(page, filters, cursor);
   } catch (error) {
-    if (error.name !== "AbortError") fail(error, quietly);
+    if (error.name !== "AbortError") fail(error, filters, { quietly });
   }
 }
 
@@ -53,36 +55,45 @@ function pathOf(filters, cursor) {
 }
 
 function show({ body, cursor: position }, filters, cursor) {
-  const isSame = list && toQuery(list.filters) === toQuery(filters) && list.isOlder === Boolean(cursor);
-  const before = isSame ? [] : (list?.ids ?? []);
-  if (!isSame) list = new List(filters, { isOlder: Boolean(cursor) });
   next = body.next;
-  table.show(list);
-  const changed = list.fill(body.results, { hasMore: next !== null });
-  table.update([...before, ...changed], { quietly: true });
+  fill(body.results, filters, { isOlder: Boolean(cursor) });
   holding.forget();
   connection.follow({ filters, cursor: position, members: list.ids });
   bar.count();
-  element("failure").hidden = true;
+  failure.clear();
   render();
 }
 
-function showLoading() {
-  element("table").setAttribute("aria-busy", "true");
-  element("loading").hidden = Boolean(list?.ids.length);
-  element("empty").hidden = true;
+function fill(rows, filters, { isOlder }) {
+  const isSame = list && toQuery(list.filters) === toQuery(filters) && list.isOlder === isOlder;
+  const before = isSame ? [] : (list?.ids ?? []);
+  if (!isSame) list = new List(filters, { isOlder });
+  isOther = false;
+  table.show(list);
+  const changed = list.fill(rows, { hasMore: next !== null });
+  table.update([...before, ...changed], { quietly: true });
 }
 
-function fail(error, quietly) {
-  if (error.status === 401 || error.code === "not_authenticated") return location.assign(api.signInUrl());
-  element("loading").hidden = true;
-  element("table").setAttribute("aria-busy", "false");
-  element("failure").hidden = false;
-  element("failure").querySelector("[data-text]").textContent = `Cannot load the list: ${error.message}`;
-  // What the server does not take now it will not take later.
-  if (error.status === 0 || error.status >= 500 || error.status === 429) {
-    retry = setTimeout(() => load({ quietly }), RETRY_MS);
-  }
+/** What stands below the head of the table: "rows", "loading", "empty" or "nothing". */
+function showBelow(what) {
+  element("table").dataset.shows = what;
+  for (const id of ["loading", "empty"]) element(id).hidden = id !== what;
+}
+
+function showLoading() {
+  isOther = true;
+  setBusy(element("table"), true);
+  showBelow(list?.ids.length ? "rows" : failure.isShown ? "nothing" : "loading");
+}
+
+function fail(error, filters, { quietly }) {
+  const isPassing = failure.show("Cannot load the list", error, () => load({ quietly }));
+  if (!quietly) showLoading();
+  if (isPassing) return;
+  next = null;
+  fill([], filters, { isOlder: false });
+  render();
+  showBelow("nothing");
 }
 
 function apply(events) {
@@ -95,17 +106,16 @@ function apply(events) {
   if (changed.size === 0) return;
   if (list.ids.length === MOST_ROWS && list.hasMore) next = null; // the page below is another now
   table.update(changed);
-  render();
+  if (!isOther) render();
 }
 
 function render() {
   bar.render();
-  element("table").setAttribute("aria-busy", "false");
-  element("loading").hidden = true;
+  setBusy(element("table"), false);
   element("older-page").hidden = !list.isOlder;
   element("more").hidden = !list.hasMore;
   const isEmpty = list.ids.length === 0;
-  element("empty").hidden = !isEmpty;
+  showBelow(isEmpty ? "empty" : "rows");
   if (!isEmpty) return;
   const isFiltered = toQuery(list.filters) !== "";
   element("empty").querySelector("[data-title]").textContent = isFiltered
@@ -122,13 +132,14 @@ async function showOlder() {
   button.disabled = true;
   try {
     if (list.ids.length >= MOST_ROWS) return location.assign(await olderPage());
-    const { body } = await api.get(next);
+    const { body } = await api.get(next, loading);
+    failure.clear();
     next = body.next;
     table.update(list.append(body.results, { hasMore: next !== null }), { quietly: true });
     announce(`${body.results.length} older executions shown`);
     render();
   } catch (error) {
-    fail(error, true);
+    if (error.name !== "AbortError") failure.show("Cannot load older ones", error, showOlder);
   } finally {
     button.disabled = false;
   }
@@ -156,10 +167,10 @@ connection.addEventListener("events", ({ detail: events }) => {
 connection.addEventListener("reset", () => holding.reset());
 element("pause").addEventListener("click", () => {
   holding.toggle();
+  clock.hold(holding.paused);
   badge.hold(holding);
 });
 element("more").addEventListener("click", showOlder);
-element("failure").querySelector("[data-retry]").addEventListener("click", () => load());
 addEventListener("popstate", () => {
   bar.read();
   load();

@@ -43,6 +43,7 @@ export class Facts {
   showAncestors(ancestors) {
     const crumbs = element("crumbs");
     while (crumbs.childElementCount > 1) crumbs.lastElementChild.remove();
+    if (ancestors[0]?.parent) crumbs.append(make("li", "muted", "…")); // there are more
     for (const { id, action_ref: ref } of ancestors) {
       const link = make(ref ? "a" : "span", ref ? "" : "muted", ref ? `${ref} #${id}` : `#${id}`);
       if (ref) link.href = `/executions/${id}/`;
@@ -59,6 +60,7 @@ export class Facts {
   }
 }
 
+const MOST_PROBLEM = 1000; // characters; the result has them all
 const HAS_RUN = new Set(["running", "canceling", ...TERMINAL]);
 
 function fact(name) {
@@ -73,6 +75,9 @@ function byText(executor) {
 /** What went wrong, where the result says so in words. */
 function problemText(status, result, isDeleted) {
   if (isDeleted) return "This execution was deleted. What is shown is the last that was known.";
-  const text = result?.error;
-  return TERMINAL.has(status) && status !== "completed" && typeof text === "string" ? text : "";
+  if (!TERMINAL.has(status) || status === "completed" || result === null) return "";
+  const { error, exit_code: code, signal } = result;
+  if (typeof error === "string") return error.length > MOST_PROBLEM ? `${error.slice(0, MOST_PROBLEM)}…` : error;
+  if (typeof signal === "string") return `Ended by ${signal}.`; // as manage.py track has it
+  return typeof code === "number" ? `Ended with exit code ${code}.` : "";
 }

@@ -19,11 +19,11 @@ export class FilterBar {
   #relatives = document.getElementById("relatives");
   #typing = null;
   #counting = null;
+  counts = new Counts();
 
   /** `changed()` is called after the filters have; `isLive()`: whether it makes sense to ask. */
   constructor({ changed, isLive }) {
     this.#changed = changed;
-    this.counts = new Counts();
     for (const chip of this.#chips.querySelectorAll("[data-status]")) {
       chip.querySelector("[data-icon]").append(statusIcon(chip.dataset.status));
     }
@@ -47,7 +47,9 @@ export class FilterBar {
 
   /** Reads the address bar. */
   read() {
+    const before = this.filters;
     this.filters = fromQuery(location.search);
+    if (toQuery({ ...before, status: [] }) !== toQuery({ ...this.filters, status: [] })) this.counts = new Counts();
     this.cursor = new URLSearchParams(location.search).get("cursor");
     for (const name of FIELDS) {
       this.#form.elements[name].value = (this.filters[name] ?? []).join(", ");
@@ -57,6 +59,7 @@ export class FilterBar {
 
   /** Asks for the counts. */
   async count() {
+    const { counts } = this;
     const { status, ...others } = this.filters;
     const query = toQuery(others);
     this.#counting?.abort();
@@ -64,7 +67,7 @@ export class FilterBar {
     try {
       const path = `executions/stats?minutes=${MINUTES}${query && `&${query}`}`;
       const { body, cursor } = await api.get(path, this.#counting);
-      this.counts.fill(body.by_status, cursor);
+      counts.fill(body.by_status, cursor);
       this.render();
     } catch {
       // The badge tells when the server is away; the counts are asked for again.
@@ -128,6 +131,7 @@ export class FilterBar {
 }
 
 function countText(count) {
+  if (count === null) return "–";
   return count < 10_000 ? String(count) : `${Math.floor(count / 1000)}k`;
 }
 

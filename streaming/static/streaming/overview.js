@@ -5,14 +5,14 @@ import { Badge } from "./badge.js";
 import { Chart } from "./chart.js";
 import { Clock, durationText, exact } from "./clock.js";
 import { Connection } from "./connection.js";
-import { make, setText } from "./dom.js";
+import { make, setBusy, setText } from "./dom.js";
+import { Failure } from "./failure.js";
 import { showStatus, STATUSES, TERMINAL } from "./status.js";
 import { countText, figures, series, shareText } from "./summary.js";
 import { throttled } from "./throttled.js";
 
 const LEAST_MS = 2000; // between two refreshes
 const IDLE_MS = 15_000; // without events: minutes pass all the same
-const RETRY_MS = 3000;
 const DEFAULT_MINUTES = 60;
 
 const element = (id) => document.getElementById(id);
@@ -30,12 +30,12 @@ let minutes = readMinutes();
 let isFollowing = false;
 let shownAt = 0;
 let loading = null;
-let retry = null;
+const failure = new Failure();
 
 async function load() {
   if (document.hidden && isFollowing) return;
   loading?.abort();
-  clearTimeout(retry);
+  failure.wait();
   loading = new AbortController();
   try {
     const { body, cursor } = await api.get(`executions/stats?minutes=${minutes}`, loading);
@@ -43,24 +43,16 @@ async function load() {
     if (!isFollowing) connection.follow({ filters: {}, cursor });
     isFollowing = true;
   } catch (error) {
-    if (error.name !== "AbortError") fail(error);
+    if (error.name !== "AbortError") failure.show("Cannot load the figures", error, load);
   }
 }
 
 const refresh = throttled(load, { leastMs: LEAST_MS });
 
-function fail(error) {
-  if (error.status === 401 || error.code === "not_authenticated") return location.assign(api.signInUrl());
-  element("failure").hidden = false;
-  setText(element("failure").querySelector("[data-text]"), `Cannot load the figures: ${error.message}`);
-  retry = setTimeout(refresh, RETRY_MS);
-  return undefined;
-}
-
 function show(stats) {
   shownAt = Date.now();
-  element("failure").hidden = true;
-  element("overview").removeAttribute("aria-busy");
+  failure.clear();
+  setBusy(element("overview"), false);
   setText(element("as-of"), `as of ${exact(stats.until).slice(11, 19)}`);
   showFigures(figures(stats), stats);
   showCharts(series(stats, { terminal: TERMINAL }));
@@ -177,6 +169,7 @@ element("windows").addEventListener("click", ({ target }) => {
   minutes = Number(chosen);
   history.replaceState(null, "", minutes === DEFAULT_MINUTES ? location.pathname : `?minutes=${minutes}`);
   showWindow();
+  setBusy(element("overview"), true); // these are the figures of another window
   load();
 });
 connection.addEventListener("events", refresh);
@@ -187,6 +180,5 @@ connection.addEventListener("reset", () => {
 connection.addEventListener("state", ({ detail: { name } }) => name === "live" && refresh());
 document.addEventListener("visibilitychange", refresh);
 setInterval(() => connection.isLive && Date.now() - shownAt > IDLE_MS && refresh(), 1000);
-element("failure").querySelector("[data-retry]").addEventListener("click", load);
 showWindow();
 load();

@@ -15,6 +15,7 @@ self.addEventListener("connect", ({ ports: [port] }) => {
     if (data.join) hub.join(tab, data.join);
     if (data.join) pulse ??= setInterval(() => tab.send({ state: hub.state }), PULSE_MS);
     if (data.nudge) hub.nudge();
+    if (data.asked) tab.send({ state: hub.state, answered: data.asked });
     if (data.leave) {
       hub.leave(tab);
       clearInterval(pulse);
