@@ -15,19 +15,16 @@ from streaming.access import Access, AccessRegistry
 from streaming.auth import Viewer
 from streaming.beginning import AlreadyEnded, Beginning, Start, TooManyToWatch, begin, watching
 from streaming.connection import Connection
-from streaming.feed import Chunk, Frame
+from streaming.feed import Chunk
 from streaming.filters import StreamRequest
 from streaming.hub import Hub
 from streaming.replay import LogUnavailable
 from streaming.subscriber import Reset, Subscriber
-from streaming.watch import Watch
 
 logger = logging.getLogger("attune.stream")
 
 # How long a stream waits before it tries the log again that it could not read.
 LOG_RETRY_SECONDS = 1.0
-# How long after a move in a tree its executions are looked up anew; several together are one.
-MOVED_SECONDS = 0.5
 # How long a write that was told to be slow may still take to get its last frame through.
 CUT_SECONDS = 5.0
 # Over how long clients that are all sent away at once come back.
@@ -50,7 +47,6 @@ class Stream:
         self._accesses = accesses
         self._asked = asked
         self._watch = beginning.watch
-        self._watch_again_at = math.inf  # something has come or gone without an event of its own
         self._known = beginning.known
         self._beginning = beginning
         self._catching_up = beginning.start.resumed
@@ -97,7 +93,7 @@ class Stream:
         elif now >= self._beat_at and self._may_write(now):
             metrics.EVENTS_OUT.inc(self.push(now))
             self._write(sse.heartbeat(id=str(self._subscriber.position)), now)
-        elif now >= min(self._beat_at, self._ends, self._watch_again_at) or self._log_retry_at:
+        elif now >= min(self._beat_at, self._ends, self._stale_at) or self._log_retry_at:
             self._subscriber.wake()
 
     def push(self, now: float) -> int:
@@ -203,7 +199,7 @@ class Stream:
     async def _take(self) -> bytes | None:
         """Return the next events, encoded; None where there are none now."""
         try:
-            if time.monotonic() >= self._watch_again_at:
+            if time.monotonic() >= self._stale_at:
                 await self._watch_again()
                 if self._watch is not None and self._watch.done:
                     return self._end(self._subscriber.position.seq)
@@ -218,12 +214,15 @@ class Stream:
             return None
         return None if item is None else self._pass_on(item)
 
+    @property
+    def _stale_at(self) -> float:
+        return self._watch.stale_at if self._watch is not None else math.inf
+
     async def _watch_again(self) -> None:
         try:
             self._watch = await watching(self._hub, self._filter, since=self._subscriber.position)
         except TooManyToWatch:
             self._watch = None
-        self._watch_again_at = math.inf
 
     async def _start_over(self, reset: Reset) -> bytes:
         start = Start(reset.position, reset_reason=reset.reason)
@@ -232,7 +231,6 @@ class Stream:
         except (AlreadyEnded, TooManyToWatch):
             beginning = Beginning(start)
         self._watch, self._known = beginning.watch, beginning.known
-        self._watch_again_at = math.inf
         self._subscriber.close()
         self._subscriber = Subscriber(
             self._hub, self._filter, beginning.start.position, reader=self
@@ -249,19 +247,12 @@ class Stream:
             if not self._is_known(frame.event):
                 parts.append(frame.data)
             if self._watch is not None:
-                self._see(frame, self._watch)
-                if self._watch.done and self._watch_again_at == math.inf:
+                self._watch.see(frame.event, time.monotonic())
+                if self._watch.done:
                     parts.append(self._end(frame.event.seq))
                     break
         metrics.EVENTS_OUT.inc(len(parts))
         return b"".join(parts)
-
-    def _see(self, frame: Frame, watch: Watch) -> None:
-        if frame.data:
-            watch.see(frame.event)
-        if self._asked.filter.roots and frame.event.old_ancestors is not None:
-            again_at = time.monotonic() + MOVED_SECONDS
-            self._watch_again_at = min(self._watch_again_at, again_at)
 
     def _is_known(self, event: Event) -> bool:
         version = self._known.get(event.execution)
