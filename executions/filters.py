@@ -94,7 +94,7 @@ class Filter:
         if not any(matching):
             return None
         before, after = (self._shows(side) for side in sides)
-        if matching[0] and before or matching[1] and after:
+        if (matching[0] and before) or (matching[1] and after):
             return before, after
         return (False, False) if in_tree else None
 
@@ -147,9 +147,7 @@ class _Columns:
     ancestors: sql.SQL
 
 
-_NOW = _AFTER = _Columns(
-    sql.SQL("status"), sql.SQL("action_ref"), sql.SQL("parent"), sql.SQL("ancestors")
-)
+_NOW = _Columns(sql.SQL("status"), sql.SQL("action_ref"), sql.SQL("parent"), sql.SQL("ancestors"))
 _BEFORE = _Columns(
     sql.SQL("old_status"),
     sql.SQL("coalesce(old_action_ref, action_ref)"),
@@ -160,12 +158,16 @@ _BEFORE = _Columns(
 
 def _either_side(filter: Filter) -> sql.Composable:
     """Return the condition that an execution matches as it is or as it was."""
-    sides = [_and(_of_side(filter, columns)) for columns in (_AFTER, _BEFORE)]
-    return sql.SQL("({})").format(sql.SQL(" OR ").join(sides))
+    before = _of_side(filter, _BEFORE)
+    if not filter.statuses:
+        # Else it was the same, and does not have to be looked at twice.
+        before.insert(0, sql.SQL("(old_action_ref IS NOT NULL OR old_ancestors IS NOT NULL)"))
+    return sql.SQL("({} OR {})").format(_and(_of_side(filter, _NOW)), _and(before))
 
 
 def _of_side(filter: Filter, columns: _Columns) -> list[sql.Composable]:
-    parts = _common(filter, columns)
+    """Return the conditions on an event; those first that cost least."""
+    parts: list[sql.Composable] = []
     if filter.statuses:
         parts.append(sql.SQL("{} = ANY (%(statuses)s)").format(columns.status))
     if filter.roots:
@@ -174,7 +176,7 @@ def _of_side(filter: Filter, columns: _Columns) -> list[sql.Composable]:
                 columns.ancestors
             )
         )
-    return parts
+    return parts + _common(filter, columns)
 
 
 def _common(filter: Filter, columns: _Columns) -> list[sql.Composable]:

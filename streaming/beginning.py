@@ -95,7 +95,7 @@ async def watching(hub: Hub, filter: Filter, *, since: Position) -> Watch:
     found = await hub.log.statuses(filter, _bounds(hub), since=since.seq)
     if not found.complete:
         raise TooManyToWatch
-    return Watch(found.statuses, changed=found.changed)
+    return Watch(found.statuses, changed=found.changed, is_tree=bool(filter.roots))
 
 
 def _bounds(hub: Hub) -> Bounds:

@@ -10,14 +10,11 @@ from executions.filters import Filter
 from executions.positions import Position
 from streaming import frames, metrics
 from streaming.beginning import AlreadyEnded, Beginning, Start, TooManyToWatch, begin, watching
-from streaming.feed import Chunk, Frame
+from streaming.feed import Chunk
 from streaming.filters import StreamRequest
 from streaming.hub import Hub
 from streaming.subscriber import Reset
 from streaming.watch import Watch
-
-# How long after a move in a tree its executions are looked up anew; several together are one.
-MOVED_SECONDS = 0.5
 
 
 class Briefing:
@@ -29,18 +26,20 @@ class Briefing:
         self._known: dict[int, int] = {}
         self._watch: Watch | None = None
         self.over = False  # all that it waits for has ended, and it has been told
-        # Something has come or gone without an event of its own; in time.monotonic().
-        self.watch_again_at = math.inf
 
     @property
     def is_plain(self) -> bool:
         """Whether every event that matches is passed on as it is."""
         return not self._known and self._watch is None
 
+    @property
+    def watch_again_at(self) -> float:
+        """When to look up anew what there is to wait for, in time.monotonic()."""
+        return self._watch.stale_at if self._watch is not None else math.inf
+
     def begin(self, beginning: Beginning) -> bytes:
         """Return reset, snapshot and end, as far as the beginning has them."""
         self._watch, self._known = beginning.watch, beginning.known
-        self.watch_again_at = math.inf
         start, data = beginning.start, b""
         if start.reset_reason is not None:
             metrics.RESETS.labels(start.reset_reason).inc()
@@ -68,7 +67,6 @@ class Briefing:
             self._watch = await watching(self._hub, filter, since=position)
         except TooManyToWatch:
             self._watch = None
-        self.watch_again_at = math.inf
         return self._end_if_done(position)
 
     def pass_on(self, chunk: Chunk, epoch: str) -> bytes:
@@ -81,19 +79,12 @@ class Briefing:
             if not self._is_known(frame.event):
                 parts.append(frame.data)
             if self._watch is not None:
-                self._see(frame, self._watch)
-                if self.watch_again_at == math.inf:
-                    parts.append(self._end_if_done(Position(epoch, frame.event.seq)))
+                self._watch.see(frame.event, time.monotonic())
+                parts.append(self._end_if_done(Position(epoch, frame.event.seq)))
                 if self.over:
                     break
         metrics.EVENTS_OUT.inc(sum(map(bool, parts)) - self.over)
         return b"".join(parts)
-
-    def _see(self, frame: Frame, watch: Watch) -> None:
-        if frame.data:
-            watch.see(frame.event)
-        if self._asked.filter.roots and frame.event.old_ancestors is not None:
-            self.watch_again_at = min(self.watch_again_at, time.monotonic() + MOVED_SECONDS)
 
     def _is_known(self, event: Event) -> bool:
         version = self._known.get(event.execution)

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import math
+
 from executions.eventlog import Event
 from executions.status import TERMINAL
 
+# How long after a move in a tree it is looked up anew; several that come together are one.
+MOVED_SECONDS = 0.5
+
 
 class Watch:
-    """The executions of a stream that the client has not been told the end of."""
+    """The executions of a stream that the client has not been told the end of.
 
-    def __init__(self, statuses: dict[int, str], *, changed: set[int]) -> None:
+    From `stale_at` on, in time.monotonic(), they have to be looked up again: something has come
+    or gone together with what it is below, without an event of its own.
+    """
+
+    def __init__(self, statuses: dict[int, str], *, changed: set[int], is_tree: bool) -> None:
         """`changed`: events of these are still to be sent, whatever their status is now."""
         self.statuses = dict(statuses)
+        self.stale_at = math.inf
+        self._is_tree = is_tree
         self._open = {
             execution
             for execution, status in statuses.items()
@@ -20,10 +31,14 @@ class Watch:
 
     @property
     def done(self) -> bool:
-        return not self._open
+        return not self._open and self.stale_at == math.inf
 
-    def see(self, event: Event) -> None:
-        """Take note of an event that the client is sent."""
+    def see(self, event: Event, now: float) -> None:
+        """Take note of an event that the client is sent; of one without a body, that it is not."""
+        if self._is_tree and event.old_ancestors is not None:
+            self.stale_at = min(self.stale_at, now + MOVED_SECONDS)
+        if not event.body:
+            return
         self.statuses[event.execution] = event.status
         if event.status in TERMINAL or event.op == "DELETE":
             self._open.discard(event.execution)

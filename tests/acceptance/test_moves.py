@@ -182,10 +182,15 @@ def test_it_no_longer_waits_for_what_left_below_something_invisible(
     root = add_execution(conn, status="completed")
     hidden = add_execution(conn, f"{vault}.open", parent=root)
     add_execution(conn, parent=hidden, status="running")
-    with open_stream(stack.stream_url, stack.token(), root=root, until="terminal") as stream:
+    with (
+        open_stream(stack.stream_url, stack.token(), root=root, until="terminal") as stream,
+        open_stream(stack.stream_url, stack.token(), root=root) as other,
+    ):
         move(conn, hidden, None)
         frame = stream.next_frame()  # not a word of the hidden one
         assert (frame.event, json.loads(frame.data)["executions"]) == (
             "end",
             [{"id": root, "status": "completed"}],
         )
+        set_status(conn, root, "failed")
+        assert other.next()["entity_id"] == root
