@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
 from random import uniform
 from typing import Any
 
@@ -12,6 +15,7 @@ from psycopg.types.json import Jsonb
 
 from executions.status import TERMINAL, Status
 from executions.tracking.record import Record
+from executions.tracking.spool import Lease
 
 POLL_SECONDS = 1.0  # how soon a cancellation is seen
 RETRY_SECONDS = (0.2, 5.0)  # first and longest wait before connecting again
@@ -44,8 +48,22 @@ _FINISH = """
         result = %(result)s
     WHERE id = %(id)s
 """
+# Not where its end was recorded before the kill, or by somebody else.
+_ABANDON = """
+    UPDATE attune.execution
+    SET status = 'abandoned', finished = greatest(started, %(seen)s), result = %(result)s
+    WHERE id = %(id)s AND status <> ALL (%(terminal)s)
+"""
 _STATUS = "SELECT status FROM attune.execution WHERE id = %s"
 _CANCELLED = (Status.CANCELING, Status.CANCELLED)
+
+
+def abandon(record: Record, conninfo: str, *, seen: datetime) -> None:
+    """Record that whoever tracked it was killed, and was there for the last time at `seen`."""
+    result = {"error": "manage.py track was killed; how the command ended is not known."}
+    values = _values(record) | {"result": Jsonb(result), "seen": seen, "terminal": sorted(TERMINAL)}
+    with psycopg.connect(conninfo, autocommit=True, prepare_threshold=None) as conn:
+        conn.execute(_ABANDON, values)
 
 
 class Writer:
@@ -54,6 +72,7 @@ class Writer:
     def __init__(self, record: Record, conninfo: str) -> None:
         self.record = record
         self.is_inserted = self.is_started = self.is_finished = False
+        self.on_id: Callable[[], None] = lambda: None  # before there is a row
         self._conninfo = conninfo
         self._conn: psycopg.Connection[tuple[Any, ...]] | None = None
 
@@ -80,6 +99,7 @@ class Writer:
             row = self._execute(_NEXT_ID, {}).fetchone()
             assert row is not None
             record.id = int(row[0])
+            self.on_id()
         if not self.is_inserted:
             self._execute(_INSERT, _values(record))
             self.is_inserted = True
@@ -102,14 +122,18 @@ class Writer:
 class Recorder:
     """Keeps a row up to date, in a thread of its own: the command waits for no database.
 
-    `say` takes a line for people.
+    `say` takes a line for people. While it has a row, there is a lease in `folder`, if that can
+    be written.
     """
 
-    def __init__(self, writer: Writer, *, say: Callable[[str], None]) -> None:
+    def __init__(self, writer: Writer, *, say: Callable[[str], None], folder: Path) -> None:
         self.tried = threading.Event()  # whether or not it went well
         self.done = threading.Event()
         self._writer = writer
+        writer.on_id = self._take_lease
         self._say = say
+        self._folder = folder
+        self._lease: Lease | None = None
         self._on_cancel: Callable[[], None] | None = None
         self._wake = threading.Event()
         self._said = False
@@ -127,6 +151,16 @@ class Recorder:
         """Look at the record now."""
         self._wake.set()
 
+    def release(self) -> None:
+        """Somebody else sees to the record."""
+        if lease := self._lease:
+            self._lease = None
+            lease.release()
+
+    def _take_lease(self) -> None:
+        with suppress(OSError):
+            self._lease = Lease(self._folder, self._writer.record)
+
     def _run(self) -> None:
         wait = RETRY_SECONDS[0]
         while not self._writer.is_finished:
@@ -142,6 +176,9 @@ class Recorder:
             if not self._writer.is_finished:
                 self._wake.wait(seconds)
                 self._wake.clear()
+            if lease := self._lease:
+                lease.renew()
+        self.release()
         self._writer.close()
         if self._said:
             self._say(f"recorded as #{self._writer.record.id}")

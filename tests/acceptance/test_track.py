@@ -319,6 +319,36 @@ def test_it_keeps_in_a_file_what_cannot_be_recorded(
     assert rows(conn) == 3
 
 
+def test_it_abandons_what_was_killed_with_its_tracker(
+    conn: Connection, env: dict[str, str], tmp_path: Path
+) -> None:
+    asked = ("--", "sh", "-c", "echo a; read x")
+    with tracking(env, *asked) as killed, tracking(env, *asked) as living:
+        for child in (killed, living):
+            assert child.stdout is not None and child.stdout.readline() == "a\n"
+        running = "SELECT count(*) = 2 FROM attune.execution WHERE status = 'running'"
+        wait_for(lambda: one(conn, running), "the rows")
+        killed.kill()
+        killed.wait()
+        done = track(env, "--", "true")  # the next one finds it
+        assert done.returncode == 0 and "whose `track` was killed" in done.stderr
+        assert len(list((tmp_path / "track").iterdir())) == 1
+        living.stdin.close()  # type: ignore[union-attr]
+        assert living.wait(timeout=20) == 1
+    found = conn.execute(
+        "SELECT status, started <= finished AND finished <= now(), result->>'error'"
+        " FROM attune.execution ORDER BY status"
+    ).fetchall()
+    assert [row[:2] for row in found] == [
+        ("abandoned", True),
+        ("completed", True),
+        ("failed", True),
+    ]
+    assert "killed" in found[0][2]
+    assert list((tmp_path / "track").iterdir()) == []
+    assert track(env, "--flush").stderr == ""
+
+
 def test_it_leaves_alone_what_somebody_else_has_ended(
     conn: Connection, env: dict[str, str]
 ) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing, suppress
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -30,7 +31,7 @@ from executions.tracking.record import (
     shell_ref,
     texts,
 )
-from executions.tracking.recorder import Recorder, Writer
+from executions.tracking.recorder import Recorder, Writer, abandon
 from executions.tracking.run import Run, Signals
 
 USAGE = 2
@@ -87,7 +88,8 @@ class Command(BaseCommand):
         self, command: list[str], record: Record, signals: Signals, options: dict[str, Any]
     ) -> int:
         """Run the command, and see to its record; return its exit status."""
-        recorder = Recorder(Writer(record, _conninfo()), say=self._say)
+        writer = Writer(record, _conninfo())
+        recorder = Recorder(writer, say=self._say, folder=settings.TRACK_FOLDER)
         recorder.start()
         recorder.tried.wait(FIRST_SECONDS)
         tail, cancelled = Tail(), False
@@ -124,17 +126,16 @@ class Command(BaseCommand):
         except OSError as exc:
             self._say(f"not recorded, and not to be kept in a file ({exc}): {record.to_json()}")
         else:
+            recorder.release()
             self._say(f"not recorded; kept in {path}; `manage.py track --flush` writes it")
 
     def _flush(self) -> bool:
         """Write what was kept in files; say whether nothing is left."""
-        for path in spool.kept(settings.TRACK_FOLDER):
+        for path in (*spool.leased(settings.TRACK_FOLDER), *spool.kept(settings.TRACK_FOLDER)):
             try:
                 with spool.taken(path) as record:
                     if record is not None:
-                        with closing(Writer(record, _conninfo())) as writer:
-                            writer.write()
-                        self._say(f"recorded {record.action_ref} of {record.created}")
+                        self._write(record, path)
             except psycopg.OperationalError:
                 break  # away, for the others, too
             except psycopg.Error:
@@ -143,6 +144,16 @@ class Command(BaseCommand):
         if left:
             self._say(f"{left} records are still kept in {settings.TRACK_FOLDER}")
         return not left
+
+    def _write(self, record: Record, path: Path) -> None:
+        if record.finished is None:  # a lease, and nobody holds it
+            seen = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+            abandon(record, _conninfo(), seen=seen)
+            self._say(f"abandoned #{record.id}, whose `track` was killed")
+            return
+        with closing(Writer(record, _conninfo())) as writer:
+            writer.write()
+        self._say(f"recorded {record.action_ref} of {record.created}")
 
     def _say(self, line: str) -> None:
         with suppress(OSError):  # nobody listens; the command goes on

@@ -55,6 +55,9 @@ export class FilterBar {
       this.#form.elements[name].value = (this.filters[name] ?? []).join(", ");
     }
     this.render();
+    // On a phone the chips scroll, and those that are pressed may be out of view.
+    const pressed = this.#chips.querySelector("[aria-pressed=true]");
+    this.#chips.scrollLeft += pressed.getBoundingClientRect().left - this.#chips.getBoundingClientRect().left - 12;
   }
 
   /** Asks for the counts. */

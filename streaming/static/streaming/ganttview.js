@@ -136,6 +136,7 @@ export class GanttView {
     Object.assign(wait.style, { left: share(bar.from), width: share(start - bar.from) });
     Object.assign(run.style, { left: `min(${share(start)}, 100% - 2px)`, width: share(end - start) });
     const isOpen = bar.to === null;
+    duration.toggleAttribute("data-going", isOpen);
     if (bar.start === null) setText(duration, isOpen ? "–" : "never ran");
     else setText(duration, durationText(end - bar.start, isOpen));
   }

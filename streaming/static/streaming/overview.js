@@ -137,7 +137,7 @@ function newAction() {
 function fillAction(row, { action_ref: ref, active, created, finished, failed, p50, p95 }) {
   const [name, open, made, ended, bad, median, high] = row.children;
   const link = name.firstElementChild;
-  setText(link, ref);
+  if (link.textContent !== ref) link.replaceChildren(...ref.split(/(?<=[._])/).flatMap((part) => [make("wbr"), part]));
   link.href = `/?action_ref=${encodeURIComponent(ref)}`;
   const share = finished > 0 ? failed / finished : null;
   const [meter, text] = bad.children;
