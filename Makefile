@@ -2,6 +2,7 @@
 
 PYTHON ?= python3.11
 PORT ?= 8080
+SERVER ?= daphne
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
@@ -10,7 +11,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 .DEFAULT_GOAL := run
 
 run: $(VENV)/.run
-	@$(BIN)/python manage.py up --port $(PORT)
+	@$(BIN)/python manage.py up --port $(PORT) --server $(SERVER)
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest -n 2 $(ARGS)

@@ -280,7 +280,7 @@ def test_it_survives_that_everything_is_restarted(tmp_path: Path) -> None:
         told = [watch.stdout.readline()]
         # Told to stop, it would ask for a few seconds before anybody comes back.
         for process in psutil.Process(first.pid).children(recursive=True):
-            if "uvicorn" in process.cmdline():
+            if "attune.asgi:application" in process.cmdline():
                 process.kill()
     try:
         said = watch.stderr.readline()

@@ -27,6 +27,14 @@ from attune.local.processes import spawn, stop
 from attune.local.stack import LocalStack
 
 APPLICATION = "attune.asgi:application"
+# Up to the host. uvicorn is not to believe X-Forwarded-For: anybody here could claim any address.
+SERVERS = {
+    "daphne": ["daphne", "-v", "0", "--no-server-name", "--bind"],
+    "uvicorn": [
+        *("uvicorn", "--log-level", "warning", "--lifespan", "off"),
+        *("--no-proxy-headers", "--no-server-header", "--host"),
+    ],
+}
 READY_SECONDS = 30.0
 STOP_SECONDS = 10.0
 
@@ -41,23 +49,24 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--host", default="127.0.0.1", help="address to serve on")
         parser.add_argument("--port", type=int, default=8080, help="port to serve on")
+        parser.add_argument("--server", choices=sorted(SERVERS), default="daphne")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        host, port = options["host"], options["port"]
+        host, port, server = options["host"], options["port"], options["server"]
         signal.signal(signal.SIGTERM, _interrupt)
         try:
             with _own_folder(local_paths()) as paths, LocalStack(paths) as stack:
                 _check_port(host, port)
-                self._run(stack, host, port)
+                self._run(stack, server, host, port)
         except LocalStackError as exc:
             raise CommandError(str(exc)) from exc
         except KeyboardInterrupt:
             self.stderr.write("Stopped; the data is kept.")
 
-    def _run(self, stack: LocalStack, host: str, port: int) -> None:
+    def _run(self, stack: LocalStack, server: str, host: str, port: int) -> None:
         stack.start()
         demo = _prepare_database(stack)
-        children = _start_children(stack, host, port)
+        children = _start_children(stack, [*SERVERS[server], host, "--port", str(port)], host)
         try:
             _wait_ready(children, host, port)
             self.stdout.write(banner.text(f"http://{host}:{port}", stack, demo=demo))
@@ -126,18 +135,15 @@ def _prepare_database(stack: LocalStack) -> bool:
         connections.close_all()
 
 
-def _start_children(stack: LocalStack, host: str, port: int) -> dict[str, subprocess.Popen[bytes]]:
+def _start_children(
+    stack: LocalStack, server: list[str], host: str
+) -> dict[str, subprocess.Popen[bytes]]:
     hosts = ",".join({*settings.ALLOWED_HOSTS, host})
     env = {**os.environ, **stack.urls, "ATTUNE_ALLOWED_HOSTS": hosts}
-    manage = [sys.executable, str(PROJECT_DIR / "manage.py")]
-    uvicorn = [sys.executable, "-m", "uvicorn", "--log-level", "warning", "--lifespan", "off"]
-    uvicorn.append("--no-proxy-headers")  # else anybody here could claim any address
+    web = [sys.executable, "-m", *server, APPLICATION]
     return {
-        "worker": spawn([*manage, "runworker"], env=env),
-        "web server": spawn(
-            [*uvicorn, "--no-server-header", "--host", host, "--port", str(port), APPLICATION],
-            env={**env, "PYTHONPATH": str(PROJECT_DIR)},
-        ),
+        "worker": spawn([sys.executable, str(PROJECT_DIR / "manage.py"), "runworker"], env=env),
+        "web server": spawn(web, env={**env, "PYTHONPATH": str(PROJECT_DIR)}),
     }
 
 
