@@ -61,14 +61,15 @@ class AsyncioConnection:
         self._transport = cycle.transport
         sock = self._transport.get_extra_info("socket")
         is_plain = sock is not None and self._transport.get_extra_info("sslcontext") is None
+        # Only the cycle on httptools says whether it sends chunks; that on h11 does not.
+        self._says_chunked = hasattr(cycle, "chunked_encoding")
         self._fd: int | None = sock.fileno() if is_plain else None
         _set_user_timeout(sock)
 
     @property
     def ready(self) -> bool:
         cycle = self._cycle
-        # Only the cycle on httptools says whether it sends chunks; that on h11 does not.
-        chunked = getattr(cycle, "chunked_encoding", False)
+        chunked = self._says_chunked and cycle.chunked_encoding
         return bool(chunked) and not (cycle.flow.write_paused or cycle.disconnected)
 
     def write(self, data: bytes) -> bool:
@@ -81,10 +82,13 @@ class AsyncioConnection:
         if self._fd is not None and not (
             transport.get_write_buffer_size() or transport.is_closing()
         ):
-            with contextlib.suppress(OSError):  # full, or broken: the transport will notice
-                chunk = chunk[os.write(self._fd, chunk) :]
-            if not chunk:
+            try:
+                sent = os.write(self._fd, chunk)
+            except OSError:  # full, or broken: the transport will notice
+                sent = 0
+            if sent == len(chunk):
                 return True
+            chunk = chunk[sent:]
         transport.write(chunk)
         return False
 

@@ -72,7 +72,15 @@ class Feeds:
     def flush(self, now: float) -> int:
         """Let the streams take what is new to them; returns how many events they took."""
         news, self._news = self._news, set()
-        return sum(_push(reader, now) for feed in news for reader in tuple(feed.readers))
+        taken = 0
+        for feed in news:
+            for reader in tuple(feed.readers):
+                try:
+                    taken += reader.push(now)
+                except Exception:  # one stream's trouble is not the others'
+                    logger.exception("action=push")
+                    reader.wake()
+        return taken
 
     def restart(self, seq: int) -> None:
         """Make every feed begin anew at `seq`, and tell the streams."""
@@ -93,15 +101,6 @@ class Feeds:
             if naming:
                 found = found | naming
         return found
-
-
-def _push(reader: Reader, now: float) -> int:
-    try:
-        return reader.push(now)
-    except Exception:  # one stream's trouble is not the others'
-        logger.exception("action=push")
-        reader.wake()
-        return 0
 
 
 def _named(filter: Filter) -> frozenset[int]:

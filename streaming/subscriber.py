@@ -55,7 +55,7 @@ class Subscriber:
     def behind(self) -> bool:
         """Whether there is something after the position, be it what the filter leaves out."""
         here, end = self.position, self._hub.position
-        return here.seq < end.seq or here.epoch != end.epoch
+        return here is not end and (here.seq < end.seq or here.epoch != end.epoch)
 
     async def next(self) -> Chunk | Reset | None:
         """Return what follows the position, and move there; None where nothing does.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -37,6 +38,14 @@ OPTIONS = {
 }
 
 _keep: set[int] = set()  # processes of the whole run, by id
+
+
+def pytest_configure() -> None:
+    """Have Ctrl-C reach what tests start, also where a shell runs all this in the background."""
+    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
+        if signal.getsignal(number) == signal.SIG_IGN:
+            handler = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
+            signal.signal(number, handler)
 
 
 @pytest.fixture(scope="session")

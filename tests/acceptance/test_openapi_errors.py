@@ -15,7 +15,7 @@ import pytest
 
 from tests.acceptance.test_credentials import bearer, new_client, sign_in
 from tests.rows import Connection, add_execution
-from tests.servers import Stack, add_user
+from tests.servers import Stack, add_user, wait_for
 from tests.sse_client import open_stream
 
 LIMITS = {
@@ -150,7 +150,10 @@ def at_the_limits(described: Described) -> None:
         with open_stream(stack.stream_url, token):
             assert described.send(stream, client, headers=bearer(token)) == 429
         stack.processes.pop("worker").stop()
-        assert described.send(stream, client, headers=bearer(token)) == 503
+        wait_for(
+            lambda: described.send(stream, client, headers=bearer(token)) == 503,
+            "the worker to be missed",
+        )
 
 
 def while_the_database_hangs(
