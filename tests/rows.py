@@ -60,14 +60,15 @@ def events(conn: Connection) -> list[dict[str, Any]]:
     return [json.loads(row[0]) for row in rows]
 
 
-def log(conn: Connection) -> list[Event]:
-    """Return the log's rows as the worker and the web process have them."""
+def log(conn: Connection, seqs: range = range(2**62)) -> list[Event]:
+    """Return rows of the log as the worker and the web process have them."""
     columns = sql.SQL(", ").join(map(sql.Identifier, Event._fields[:9]))
     rows = conn.execute(
         sql.SQL(
             "SELECT {}, event, old_action_ref, old_parent, old_ancestors"
-            " FROM attune.execution_event ORDER BY seq"
-        ).format(columns)
+            " FROM attune.execution_event WHERE seq >= %s AND seq < %s ORDER BY seq"
+        ).format(columns),
+        [seqs.start, seqs.stop],
     )
     return [Event(*row) for row in rows]
 

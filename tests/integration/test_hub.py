@@ -80,7 +80,7 @@ def epoch(conn: Connection) -> str:
 
 
 def logged(conn: Connection, seqs: range) -> tuple[Event, ...]:
-    return tuple(event for event in log(conn) if event.seq in seqs)
+    return tuple(log(conn, seqs))
 
 
 async def publish(layer: Layer, conn: Connection, seqs: range, **changes: Any) -> None:
