@@ -52,5 +52,7 @@ def test_it_serves_its_files(stack: Stack) -> None:
         assert client.post(SCRIPT).status_code == 405
         part = client.get(SCRIPT, headers={"Range": "bytes=0-2"})
         assert (part.status_code, part.text) == (206, "/**")
+        icon = client.get("/favicon.ico", follow_redirects=True)
+        assert (icon.status_code, icon.headers["Content-Type"]) == (200, "image/svg+xml")
         for path in ("/static/nothing.js", "/static/../manage.py", "/static/%2e%2e/manage.py"):
             assert client.get(path).status_code == 404

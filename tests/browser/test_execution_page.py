@@ -168,7 +168,9 @@ def test_the_overview_counts_what_goes_on(tabs: Tabs) -> None:
     expect(page.locator('[data-figure="failures"]')).to_have_text("50 %")
     expect(page.locator('[data-aside="durations"]')).to_have_text("median of 2 that ran")
     expect(page.locator("#actions tr").first).to_contain_text("demo.busy")
-    expect(page.get_by_role("img", name="Created each minute: at most 4, now 4")).to_be_visible()
+    # They may have come in two minutes.
+    created = re.compile(r"Created each minute: at most [1-4], now [0-4]$")
+    expect(page.get_by_role("img", name=created)).to_be_visible()
     page.get_by_role("button", name="6 h").click()
     expect(page.get_by_role("img", name="Created each 6 minutes")).to_be_visible()
     expect(page).to_have_url(re.compile(r"\?minutes=360$"))

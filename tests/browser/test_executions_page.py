@@ -93,10 +93,12 @@ def test_it_pauses_and_says_how_much_it_holds_back(tabs: Tabs) -> None:
     expect(page.locator("#pause")).to_have_text("Resume (2 held)")
     shows(page, execution, "running")
     assert ids(page) == [execution]
+    expect(page.locator("html[data-frozen]")).to_have_count(1)  # it does not run on
     page.locator("#pause").click()
     shows(page, execution, "completed")
     shows(page, late, "requested")
     expect(page.locator("#badge")).to_have_text("live")
+    expect(page.locator("html[data-frozen]")).to_have_count(0)
 
 
 def test_it_shows_older_ones_and_keeps_its_place(tabs: Tabs) -> None:

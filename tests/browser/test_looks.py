@@ -51,6 +51,12 @@ def test_everybody_can_read_it(tabs: Tabs, scheme: Any, width: int) -> None:
     assert findings(page) == []
     page.get_by_role("button", name="Start…").click()
     assert findings(page) == []
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Pause").click()
+    add_execution(tabs.site.conn)
+    expect(page.locator("#pause")).to_have_text("Resume (1 held)")
+    page.set_viewport_size({"width": 320, "height": 800})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 320
 
 
 def test_the_keyboard_is_enough(tabs: Tabs) -> None:
