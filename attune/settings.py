@@ -116,8 +116,9 @@ CHANNEL_LAYERS = {
         "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
         "CONFIG": {
             "hosts": REDIS_URLS,
-            # Signed and encrypted: whoever can write to Redis can delay an event, but neither
-            # forge nor read one.
+            # Sealed: whoever can write to Redis can delay an event, but neither forge nor
+            # read one. See streaming/sealing.py.
+            "serializer_format": "attune-sealed",
             "symmetric_encryption_keys": [f"attune.layer:{SECRET_KEY}"],
         },
     }

@@ -11,7 +11,7 @@ import contextlib
 import logging
 import random
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
 from types import TracebackType
 from typing import Any
 
@@ -281,8 +281,10 @@ class Hub:
     def _frame(self, event: Event) -> Frame:
         return Frame.of(event, self.position.epoch)
 
-    def _flush(self) -> None:
-        metrics.EVENTS_OUT.inc(self._feeds.flush(time.monotonic()))
+    def _flush(self) -> Iterator[None]:
+        for taken in self._feeds.flush():
+            metrics.EVENTS_OUT.inc(taken)
+            yield
 
     async def _tick(self) -> None:
         """Give the streams a look at the clock: heartbeats, ends, writes that hang."""

@@ -174,14 +174,20 @@ class Listener:
         Not psycopg's `notifies()`: a statement inside its loop deadlocks, and outside of it
         every payload is kept in memory. Nobody here reads one, so they are dropped unread.
         """
-        tick = seconds or self._limits.tick_seconds
+        if seconds is not None:  # a NOTIFY would say what we know: that there is much to do
+            await asyncio.sleep(seconds)
+        else:
+            await self._wait_for_notify(conn)
+        conn.pgconn.consume_input()
+        while conn.pgconn.notifies() is not None:
+            pass
+
+    async def _wait_for_notify(self, conn: Connection) -> None:
+        tick = self._limits.tick_seconds
         while not await self._readable(conn, tick or self._limits.round_trip_seconds) and not tick:
             # No tick to notice by that the server has vanished without a word.
             async with asyncio.timeout(self._limits.round_trip_seconds):
                 await conn.execute("SELECT 1")
-        conn.pgconn.consume_input()
-        while conn.pgconn.notifies() is not None:
-            pass
 
     async def _readable(self, conn: Connection, seconds: float) -> bool:
         loop = asyncio.get_running_loop()
