@@ -149,7 +149,7 @@ class System:
     def _start(self) -> None:
         self.redis.start()
         data = str(self.folder / "var")
-        self._env = self.cluster.environment(
+        self.environment = self.cluster.environment(
             self.database_url, REDIS_URL=self.redis.url, ATTUNE_DATA_DIR=data, **self.variables
         )
         add_user(self.database_url, "all", is_superuser=True)
@@ -180,7 +180,7 @@ class System:
     def _spawn(self, name: str, command: list[str]) -> Process:
         log = self.folder / f"{name}.log"
         with log.open("ab") as output:
-            child = spawn(command, env=self._env, output=output)
+            child = spawn(command, env=self.environment, output=output)
         process = self.processes[name] = Process(name, child, log)
         return process
 
