@@ -43,7 +43,7 @@ _BACKENDS = """
     SELECT pid FROM pg_stat_activity
     WHERE application_name = %s AND datname = current_database()
 """
-_LOG = """
+LOG = """
     SELECT seq, execution, version, op, split_part(action_ref, '.', 1), status, old_status,
         substring(event FROM '"enforcement":([0-9]+)')::bigint
     FROM attune.execution_event WHERE seq > %s ORDER BY seq
@@ -250,7 +250,7 @@ class System:
     def log(self, *, after: int) -> tuple[str, list[Entry]]:
         """Return the log's epoch, and what is in it after `after`."""
         ((epoch,),) = self._rows("SELECT epoch FROM attune.stream_state")
-        return str(epoch), [Entry(*row) for row in self._rows(_LOG, after)]
+        return str(epoch), [Entry(*row) for row in self._rows(LOG, after)]
 
     def state(self) -> dict[int, Row]:
         """Return all executions as they are in the table."""

@@ -1,0 +1,134 @@
+"""Migrate step by step, there and back, with rows in the table and traffic on it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import psycopg
+
+from bench.faults.checker import Findings, check
+from bench.faults.facts import Entry, Maybe, Truth
+from bench.faults.system import LOG, environment
+from bench.upgrade.steps import migrations, sequencer
+from bench.upgrade.traffic import Traffic
+from tests.servers import PROJECT, wait_for
+
+CALM = "no migration"
+_FILL = """
+INSERT INTO attune.execution (action_ref, status, parent, config, result, created, started,
+    finished)
+SELECT 'pack' || i %% 20 || '.action' || i %% 200, 'completed',
+    CASE WHEN i %% 10 <> 1 THEN i - (i - 1) %% 10 END,
+    '{"n": 1}', '{"ok": true, "output": "something was done here, and it took a while"}',
+    now() - i * interval '1 s', now() - i * interval '1 s', now() - i * interval '1 s'
+FROM generate_series(%s::bigint, %s::bigint) i
+"""
+_FILL_ROWS = 1_000_000  # of one statement
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One `migrate`, with what writers saw of it. Times in seconds."""
+
+    name: str
+    seconds: float
+    updates: int
+    median: float
+    longest: float
+    longest_lock_wait: float
+
+
+@dataclass
+class Result:
+    rows: int
+    rate: float
+    steps: list[Step] = field(default_factory=list)
+    findings: Findings = field(default_factory=Findings)
+    events: int = 0
+    errors: list[str] = field(default_factory=list)
+
+
+def run(database_url: str, *, rows: int, rate: float, seed: int, calm_seconds: float) -> Result:
+    """Start at the first migration of an empty database; return what was seen on the way to
+    the newest, back to the first with a log, and to the newest again.
+    """
+    names, result = migrations(), Result(rows, rate)
+    migrate(database_url, names[0])
+    _fill(database_url, rows)
+    traffic = Traffic(database_url, rows, rate, seed)
+    with traffic.running():
+        _measure(CALM, result, traffic, lambda: time.sleep(calm_seconds))
+        for before, after in _way(names):
+            # The worker is the old one: it is the last to be upgraded, and the first to go back.
+            traffic.sequencer = sequencer(min(before, after))
+            migration = f"{before} → {after}"
+            _measure(migration, result, traffic, partial(migrate, database_url, after))
+            if (before, after) == ("0002", "0003"):
+                logged_from = time.monotonic()
+        time.sleep(calm_seconds)  # the new one works
+        traffic.sequencer = sequencer(names[-1])
+    result.errors = traffic.errors
+    _hold_against_log(database_url, result, traffic, since=logged_from)
+    return result
+
+
+def migrate(database_url: str, to: str) -> None:
+    subprocess.run(
+        [sys.executable, "manage.py", "migrate", "executions", to, "--verbosity", "0"],
+        # Settings want a Redis; migrating never asks for it.
+        env=environment(database_url, REDIS_URL="redis://127.0.0.1"),
+        cwd=PROJECT,
+        check=True,
+    )
+
+
+def _way(names: Sequence[str]) -> list[tuple[str, str]]:
+    forth = list(zip(names, names[1:], strict=False))
+    logged = [pair for pair in forth if pair[0] >= "0003"]
+    back = [(after, before) for before, after in reversed(logged)]
+    return [*forth, *back, *logged]
+
+
+def _fill(database_url: str, rows: int) -> None:
+    with psycopg.connect(database_url, autocommit=True) as conn:
+        for first in range(1, rows + 1, _FILL_ROWS):
+            conn.execute(_FILL, [first, min(rows, first + _FILL_ROWS - 1)])
+        conn.execute("VACUUM ANALYZE attune.execution")
+
+
+def _measure(name: str, result: Result, traffic: Traffic, act: Callable[[], Any]) -> None:
+    began = time.monotonic()
+    act()
+    ended = time.monotonic()
+    # An UPDATE that waits just now is not in the books yet.
+    wait_for(
+        lambda: bool(traffic.errors) or (traffic.waits and traffic.waits[-1][0] > ended),
+        f"writers to go on after {name}",
+        seconds=120,
+    )
+    waits = sorted(wait for due, wait in list(traffic.waits) if began <= due + wait and due < ended)
+    locked = (wait for at, wait in list(traffic.lock_waits) if began <= at < ended)
+    middle = waits[len(waits) // 2]
+    step = Step(name, ended - began, len(waits), middle, waits[-1], max(locked, default=0.0))
+    result.steps.append(step)
+
+
+def _hold_against_log(database_url: str, result: Result, traffic: Traffic, *, since: float) -> None:
+    """Every change since there is a log is in it, once, in order; and nothing else is."""
+    with psycopg.connect(database_url, autocommit=True) as conn:
+        while conn.execute("SELECT FROM attune.execution_inbox LIMIT 1").fetchone():
+            conn.execute(f"SELECT * FROM attune.{traffic.sequencer}(1000)")
+        row = conn.execute("SELECT epoch FROM attune.stream_state").fetchone()
+        assert row is not None
+        log = [Entry(*entry) for entry in conn.execute(LOG, [0]).fetchall()]
+    changes = [change for change in traffic.changes if change.began > since]
+    # What was written while 0003 was on its way is in the log, or not.
+    maybe = Maybe(frozenset(traffic.marks))
+    result.events = len(log)
+    result.findings = check(Truth(changes, maybe, log, str(row[0])), [])

@@ -1,0 +1,125 @@
+"""What goes on meanwhile: writers on a schedule, one that takes its time, and a worker.
+
+Open loop: every UPDATE has its moment fixed in advance, and is charged from then on.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import psycopg
+
+from bench.faults.facts import Change
+
+WRITERS = 4
+LONG_SECONDS = (0.3, 1.5)  # that the slow one keeps its transaction open, and then rests
+WORKER_PAUSE_SECONDS = 0.02
+LOOK_SECONDS = 0.005
+_UPDATE = (
+    "UPDATE attune.execution SET enforcement = %s, status = %s WHERE id = %s RETURNING id, version"
+)
+# A lock on a table or on one of its rows' transactions is nothing of ours; on a table, it is.
+_WAITS = """
+    SELECT extract(epoch FROM max(clock_timestamp() - waitstart))
+    FROM pg_locks l JOIN pg_stat_activity a USING (pid)
+    WHERE NOT granted AND locktype = 'relation' AND a.application_name = 'writer'
+"""
+
+
+@dataclass
+class Traffic:
+    """`waits`: (when it was due, seconds until COMMIT had answered) of each UPDATE."""
+
+    url: str
+    rows: int
+    rate: float
+    seed: int
+    waits: list[tuple[float, float]] = field(default_factory=list)
+    lock_waits: list[tuple[float, float]] = field(default_factory=list)
+    changes: list[Change] = field(default_factory=list)
+    marks: set[int] = field(default_factory=set)
+    errors: list[str] = field(default_factory=list)
+    sequencer: str | None = None
+    _stop: threading.Event = field(default_factory=threading.Event)
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Run all of it, in threads, for as long as the context lasts."""
+        jobs: list[tuple[str, Callable[[], None]]] = [
+            *((f"writer {n}", lambda n=n: self._write(n)) for n in range(WRITERS)),
+            ("long writer", self._write_long),
+            ("worker", self._sequence),
+            ("locks", self._look),
+        ]
+        threads = [threading.Thread(target=self._guard, args=job, name=job[0]) for job in jobs]
+        for thread in threads:
+            thread.start()
+        try:
+            yield
+        finally:
+            self._stop.set()
+            for thread in threads:
+                thread.join()
+
+    def _guard(self, name: str, job: Callable[[], None]) -> None:
+        try:
+            job()
+        except psycopg.Error as exc:
+            self.errors.append(f"{name}: {exc!r}")
+
+    def _connect(self, name: str) -> psycopg.Connection[Any]:
+        return psycopg.connect(self.url, autocommit=True, application_name=name)
+
+    def _write(self, number: int) -> None:
+        """Change one execution after the other. Each writer has ids of its own, and so waits
+        for no other."""
+        chance = random.Random(self.seed + number)
+        period = WRITERS / self.rate
+        with self._connect("writer") as conn:
+            due = time.monotonic() + period * number / WRITERS
+            while not self._stop.wait(max(0.0, due - time.monotonic())):
+                execution = chance.randrange(self.rows // 5) * 5 + number + 1
+                mark = int(due * 1e6) * WRITERS + number
+                self.marks.add(mark)
+                values = [mark, chance.choice(["running", "completed"]), execution]
+                (row,) = conn.execute(_UPDATE, values).fetchall()
+                done = time.monotonic()
+                self.waits.append((due, done - due))
+                self.changes.append(Change(row[0], row[1], began=due, committed=done))
+                due += period
+
+    def _write_long(self) -> None:
+        """Keep a transaction open, which no migration may make others wait for."""
+        chance = random.Random(self.seed)
+        with self._connect("long writer") as conn:
+            while not self._stop.wait(chance.uniform(*LONG_SECONDS)):
+                began = time.monotonic()
+                mark = int(began * 1e6) * WRITERS
+                self.marks.add(mark)
+                with conn.transaction():
+                    values = [mark, "running", chance.randrange(self.rows // 5) * 5 + 5]
+                    (row,) = conn.execute(_UPDATE, values).fetchall()
+                    self._stop.wait(chance.uniform(*LONG_SECONDS))
+                done = time.monotonic()
+                self.changes.append(Change(row[0], row[1], began=began, committed=done))
+
+    def _sequence(self) -> None:
+        """Do what a worker of the version before does, which goes on while one migrates."""
+        with self._connect("worker") as conn:
+            while not self._stop.wait(WORKER_PAUSE_SECONDS):
+                if (name := self.sequencer) is not None:
+                    conn.execute(f"SELECT * FROM attune.{name}(1000)").fetchall()
+
+    def _look(self) -> None:
+        """See how long writers have been waiting for a lock on a table."""
+        with self._connect("locks") as conn:
+            while not self._stop.wait(LOOK_SECONDS):
+                row = conn.execute(_WAITS).fetchone()
+                if row is not None and row[0] is not None:
+                    self.lock_waits.append((time.monotonic(), float(row[0])))
