@@ -218,13 +218,13 @@ class System:
 
     def _rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
         """Ask on a connection that is kept: what is tested may have taken all others."""
-        if self._own is None or self._own.closed:
-            self._own = self.sql()
-        try:
-            return self._own.execute(query, values).fetchall()
-        except psycopg.OperationalError:
-            self._own.close()  # the database was restarted, for all we know
-            raise
+        if self._own is not None and not self._own.closed:
+            try:
+                return self._own.execute(query, values).fetchall()
+            except psycopg.OperationalError:
+                self._own.close()  # the database was restarted, for all we know
+        self._own = self.sql()
+        return self._own.execute(query, values).fetchall()
 
     def token(self, username: str) -> str:
         answer = httpx.post(

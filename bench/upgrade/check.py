@@ -122,7 +122,7 @@ def _measure(name: str, result: Result, traffic: Traffic, act: Callable[[], Any]
 def _hold_against_log(database_url: str, result: Result, traffic: Traffic, *, since: float) -> None:
     """Every change since there is a log is in it, once, in order; and nothing else is."""
     with psycopg.connect(database_url, autocommit=True) as conn:
-        while conn.execute("SELECT FROM attune.execution_inbox LIMIT 1").fetchone():
+        while conn.execute("SELECT 1 FROM attune.execution_inbox LIMIT 1").fetchone():
             conn.execute(f"SELECT * FROM attune.{traffic.sequencer}(1000)")
         row = conn.execute("SELECT epoch FROM attune.stream_state").fetchone()
         assert row is not None
