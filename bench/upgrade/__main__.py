@@ -95,6 +95,7 @@ def _page(result: Result, facts: dict[str, str]) -> str:
     how = (
         f"{result.rows:,} executions, {result.rate:g} UPDATEs a second. {result.events:,} events"
         f" in the log in the end; lost, repeated or in the wrong order: {wrong}."
+        f" Calls of the old worker that failed and were made again: {len(result.worker_errors)}."
     )
     machine_ = "Machine: " + "; ".join(f"{name} {value}" for name, value in facts.items()) + "."
     return f"{how} {machine_}\n\n{markdown_table(table)}\n"

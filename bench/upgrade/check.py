@@ -52,29 +52,40 @@ class Result:
     findings: Findings = field(default_factory=Findings)
     events: int = 0
     errors: list[str] = field(default_factory=list)
+    worker_errors: list[str] = field(default_factory=list)
 
 
-def run(database_url: str, *, rows: int, rate: float, seed: int, calm_seconds: float) -> Result:
-    """Start at the first migration of an empty database; return what was seen on the way to
-    the newest, back to the first with a log, and to the newest again.
+def run(
+    database_url: str,
+    *,
+    rows: int,
+    rate: float,
+    seed: int,
+    calm_seconds: float,
+    way: Sequence[str] | None = None,
+) -> Result:
+    """Migrate an empty database to the first stop, fill it, and go on from stop to stop.
+
+    Without a `way`, these are all migrations, then back to the first with a log, then the
+    newest again, one by one. The last one has to be the newest.
     """
-    names, result = migrations(), Result(rows, rate)
-    migrate(database_url, names[0])
+    way, result = way or there_and_back(migrations()), Result(rows, rate)
+    migrate(database_url, way[0])
+    logged_from = None
     _fill(database_url, rows)
     traffic = Traffic(database_url, rows, rate, seed)
     with traffic.running():
         _measure(CALM, result, traffic, lambda: time.sleep(calm_seconds))
-        for before, after in _way(names):
+        for before, after in zip(way, way[1:], strict=False):
             # The worker is the old one: it is the last to be upgraded, and the first to go back.
             traffic.sequencer = sequencer(min(before, after))
             migration = f"{before} → {after}"
             _measure(migration, result, traffic, partial(migrate, database_url, after))
-            if (before, after) == ("0002", "0003"):
+            if logged_from is None and sequencer(after) is not None:
                 logged_from = time.monotonic()
-        time.sleep(calm_seconds)  # the new one works
-        traffic.sequencer = sequencer(names[-1])
-    result.errors = traffic.errors
-    _hold_against_log(database_url, result, traffic, since=logged_from)
+        traffic.sequencer = sequencer(way[-1])
+    result.errors, result.worker_errors = traffic.errors, traffic.worker_errors
+    _hold_against_log(database_url, result, traffic, since=logged_from or 0.0)
     return result
 
 
@@ -88,11 +99,10 @@ def migrate(database_url: str, to: str) -> None:
     )
 
 
-def _way(names: Sequence[str]) -> list[tuple[str, str]]:
-    forth = list(zip(names, names[1:], strict=False))
-    logged = [pair for pair in forth if pair[0] >= "0003"]
-    back = [(after, before) for before, after in reversed(logged)]
-    return [*forth, *back, *logged]
+def there_and_back(names: Sequence[str]) -> list[str]:
+    """Return all, back to the first with a log, and forth again. Pure."""
+    logged = [name for name in names if sequencer(name) is not None]
+    return [*names, *reversed(logged[:-1]), *logged[1:]]
 
 
 def _fill(database_url: str, rows: int) -> None:

@@ -20,6 +20,7 @@ from bench.faults.facts import Change
 WRITERS = 4
 LONG_SECONDS = (0.3, 1.5)  # that the slow one keeps its transaction open, and then rests
 WORKER_PAUSE_SECONDS = 0.02
+WORKER_RETRY_SECONDS = 0.1
 LOOK_SECONDS = 0.005
 _UPDATE = (
     "UPDATE attune.execution SET enforcement = %s, status = %s WHERE id = %s RETURNING id, version"
@@ -45,6 +46,7 @@ class Traffic:
     changes: list[Change] = field(default_factory=list)
     marks: set[int] = field(default_factory=set)
     errors: list[str] = field(default_factory=list)
+    worker_errors: list[str] = field(default_factory=list)
     sequencer: str | None = None
     _stop: threading.Event = field(default_factory=threading.Event)
 
@@ -110,11 +112,19 @@ class Traffic:
                 self.changes.append(Change(row[0], row[1], began=began, committed=done))
 
     def _sequence(self) -> None:
-        """Do what a worker of the version before does, which goes on while one migrates."""
-        with self._connect("worker") as conn:
-            while not self._stop.wait(WORKER_PAUSE_SECONDS):
-                if (name := self.sequencer) is not None:
-                    conn.execute(f"SELECT * FROM attune.{name}(1000)").fetchall()
+        """Do what a worker of the version before does, which goes on while one migrates. As
+        every worker, it connects anew after an error: a call that the migration has caught
+        at work fails, where it has waited for a table that has other columns since.
+        """
+        while not self._stop.is_set():
+            try:
+                with self._connect("worker") as conn:
+                    while not self._stop.wait(WORKER_PAUSE_SECONDS):
+                        if (name := self.sequencer) is not None:
+                            conn.execute(f"SELECT * FROM attune.{name}(1000)").fetchall()
+            except psycopg.Error as exc:
+                self.worker_errors.append(type(exc).__name__)
+                self._stop.wait(WORKER_RETRY_SECONDS)
 
     def _look(self) -> None:
         """See how long writers have been waiting for a lock on a table."""
