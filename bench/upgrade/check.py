@@ -123,7 +123,7 @@ def _measure(name: str, result: Result, traffic: Traffic, act: Callable[[], Any]
         seconds=120,
     )
     waits = sorted(wait for due, wait in list(traffic.waits) if began <= due + wait and due < ended)
-    locked = (wait for at, wait in list(traffic.lock_waits) if began <= at < ended)
+    locked = (wait for at, wait in list(traffic.lock_waits) if began <= at < ended + wait)
     middle = waits[len(waits) // 2]
     step = Step(name, ended - began, len(waits), middle, waits[-1], max(locked, default=0.0))
     result.steps.append(step)

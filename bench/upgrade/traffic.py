@@ -6,6 +6,7 @@ Open loop: every UPDATE has its moment fixed in advance, and is charged from the
 from __future__ import annotations
 
 import random
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -21,16 +22,13 @@ WRITERS = 4
 LONG_SECONDS = (0.3, 1.5)  # that the slow one keeps its transaction open, and then rests
 WORKER_PAUSE_SECONDS = 0.02
 WORKER_RETRY_SECONDS = 0.1
-LOOK_SECONDS = 0.005
 _UPDATE = (
     "UPDATE attune.execution SET enforcement = %s, status = %s WHERE id = %s RETURNING id, version"
 )
-# A lock on a table or on one of its rows' transactions is nothing of ours; on a table, it is.
-_WAITS = """
-    SELECT extract(epoch FROM max(clock_timestamp() - waitstart))
-    FROM pg_locks l JOIN pg_stat_activity a USING (pid)
-    WHERE NOT granted AND locktype = 'relation' AND a.application_name = 'writer'
-"""
+# Has PostgreSQL itself tell the writer of each wait for a lock that was longer than 1 ms.
+_TELL_OF_WAITS = "-c log_lock_waits=on -c deadlock_timeout=1ms -c client_min_messages=log"
+# On a table: waits for a row, which another writer has, are none of ours.
+_WAITED = re.compile(r"acquired \w+ on relation .* after ([0-9.]+) ms")
 
 
 @dataclass
@@ -57,7 +55,6 @@ class Traffic:
             *((f"writer {n}", lambda n=n: self._write(n)) for n in range(WRITERS)),
             ("long writer", self._write_long),
             ("worker", self._sequence),
-            ("locks", self._look),
         ]
         threads = [threading.Thread(target=self._guard, args=job, name=job[0]) for job in jobs]
         for thread in threads:
@@ -76,7 +73,14 @@ class Traffic:
             self.errors.append(f"{name}: {exc!r}")
 
     def _connect(self, name: str) -> psycopg.Connection[Any]:
-        return psycopg.connect(self.url, autocommit=True, application_name=name)
+        return psycopg.connect(
+            self.url, autocommit=True, application_name=name, options=_TELL_OF_WAITS
+        )
+
+    def _told(self, told: psycopg.errors.Diagnostic) -> None:
+        found = _WAITED.search(told.message_primary or "")
+        if found is not None:
+            self.lock_waits.append((time.monotonic(), float(found[1]) / 1000))
 
     def _write(self, number: int) -> None:
         """Change one execution after the other. Each writer has ids of its own, and so waits
@@ -84,6 +88,7 @@ class Traffic:
         chance = random.Random(self.seed + number)
         period = WRITERS / self.rate
         with self._connect("writer") as conn:
+            conn.add_notice_handler(self._told)
             due = time.monotonic() + period * number / WRITERS
             while not self._stop.wait(max(0.0, due - time.monotonic())):
                 execution = chance.randrange(self.rows // 5) * 5 + number + 1
@@ -125,11 +130,3 @@ class Traffic:
             except psycopg.Error as exc:
                 self.worker_errors.append(type(exc).__name__)
                 self._stop.wait(WORKER_RETRY_SECONDS)
-
-    def _look(self) -> None:
-        """See how long writers have been waiting for a lock on a table."""
-        with self._connect("locks") as conn:
-            while not self._stop.wait(LOOK_SECONDS):
-                row = conn.execute(_WAITS).fetchone()
-                if row is not None and row[0] is not None:
-                    self.lock_waits.append((time.monotonic(), float(row[0])))
