@@ -169,7 +169,7 @@ class System:
 
     # --- processes --------------------------------------------------------------------------
     def start_worker(self, number: int = 0) -> Process:
-        return self._spawn(f"worker{number}", [sys.executable, "manage.py", "runworker"])
+        return self._spawn(f"worker{number}", [sys.executable, "-m", "django", "runworker"])
 
     def start_web(self, number: int = 0) -> Process:
         """Start a web process, on the port that it had before."""

@@ -121,12 +121,12 @@ def _run(
         stack.enter_context(system)
         trial = Trial(system, stack.enter_context(Fleet(folder)), scenario, outcome.seed, repeats)
         trial.clock = clock
-        truth, harvest, caught_up = _strike(trial, outcome)
+        truth, harvest, caught_up = strike(trial, outcome)
     report(outcome, trial, truth, harvest)
     judge(outcome, trial, check(truth, harvest.received), caught_up)
 
 
-def _strike(trial: Trial, outcome: Outcome) -> tuple[Truth, Harvest, bool]:
+def strike(trial: Trial, outcome: Outcome) -> tuple[Truth, Harvest, bool]:
     """Let all run, with the fault in the middle; return both books, and whether they are whole."""
     base = _prepare(trial)
     with Memory(trial.system) as memory:

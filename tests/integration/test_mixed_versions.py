@@ -6,6 +6,7 @@ as it sent them. `python -m bench.upgrade.rolling` runs a real old version.
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ import pytest
 from attune.local.redis import EmbeddedRedis
 from executions.filters import Filter
 from streaming.layer import Layer, group
-from tests.integration.test_hub import collect, epoch, running_hub, subscribe
+from tests.integration.test_hub import collect, epoch, running_hub, subscribe, until
+from tests.integration.test_migrations import migrate
 from tests.rows import Connection, add_execution, log, set_status
 from tests.servers import PROJECT
 
@@ -69,4 +71,22 @@ async def test_a_new_web_process_takes_events_that_an_old_worker_brings(
         name = group(epoch(conn))
         await layer._layer.group_send(name, old | {"epoch": epoch(conn)})
         assert await collect(subscriber, 2) == [1, 2]
+        subscriber.close()
+
+
+async def test_a_new_web_process_waits_for_the_database_to_be_migrated(
+    conn: Connection,
+    database: str,
+    redis_server: EmbeddedRedis,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    await asyncio.to_thread(migrate, database, "executions", "0006")
+    async with running_hub(database) as hub:
+        subscriber = subscribe(hub, Filter(), 0)
+        add_execution(conn)
+        conn.execute("SELECT * FROM attune.sequence_v2(1000)")
+        await until(lambda: 'column "old_action_ref" does not exist' in caplog.text)
+        assert hub.alive
+        await asyncio.to_thread(migrate, database)
+        assert await collect(subscriber, 1) == [1]
         subscriber.close()

@@ -49,7 +49,7 @@ def empty(postgres: EmbeddedPostgres) -> Iterator[str]:
 
 
 def test_it_migrates_there_and_back_while_writers_write(empty: str) -> None:
-    way = ["0001", "0003", NAMES[-1], "0006", NAMES[-1]]
+    way = ["0003", NAMES[-1], "0006"]
     seed = random.getrandbits(32)
     result = check.run(empty, rows=20_000, rate=100, seed=seed, calm_seconds=0.5, way=way)
     assert result.errors == []
@@ -88,7 +88,7 @@ def test_each_version_has_its_sequencer(conn: Connection) -> None:
     assert sequencer(NAMES[-1]) == newest, "name the new one in bench/upgrade/steps.py"
 
 
-@pytest.mark.django_db
+@pytest.mark.django_db(transaction=True)  # as some of them have to be outside of one
 def test_no_migration_waits_for_a_strong_lock_for_long(empty: str) -> None:
     check.migrate(empty, NAMES[0])
     with psycopg.connect(empty, autocommit=True, options="-c search_path=attune,public") as conn:
