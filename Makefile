@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: run test lint format bench bench-quick faults soak fuzz psql clean
+.PHONY: run test lint format bench bench-quick faults soak upgrade-check fuzz psql clean
 .DEFAULT_GOAL := run
 
 run: $(VENV)/.run
@@ -44,6 +44,11 @@ faults: $(VENV)/.dev
 MINUTES ?= 60
 soak: $(VENV)/.dev
 	$(BIN)/python -m bench.soak --minutes $(MINUTES) $(ARGS)
+
+# Every migration, there and back, on a table of so many rows that is written to meanwhile.
+ROWS ?= 10000000
+upgrade-check: $(VENV)/.dev
+	$(BIN)/python -m bench.upgrade --rows $(ROWS) $(ARGS)
 
 # 100,000 made-up requests to either web server; ARGS="--requests 1000000 --seed 7".
 fuzz: $(VENV)/.dev

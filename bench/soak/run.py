@@ -31,8 +31,7 @@ from bench.soak.strikes import SoakTrial, Strike
 
 logger = logging.getLogger("attune.soak")
 
-CALM_SECONDS = 8.0  # after the last blow of a chapter
-# One more than this, so that nobody is without one while all are handed out.
+# That a token lives. Each chapter hands out new ones, so that old ones expire in use.
 TOKEN_CHAPTERS = 2
 _CLEAR = "DELETE FROM attune.execution WHERE id <> ALL (%s) RETURNING id, version + 1"
 
@@ -45,7 +44,8 @@ class Plan:
     seed: int
     server: str = "uvicorn"
     chapter_seconds: float = 150.0
-    strike_seconds: float = 25.0
+    strike_seconds: float = 25.0  # from one blow to the next, on average
+    calm_seconds: float = 8.0  # after the last blow of a chapter
     rate: float = 5.0
     requests_rate: float = 1.0
     steady_clients: int = 40
@@ -168,7 +168,7 @@ class _Soak:
         trial, began = self._trial(outcome.seed), time.monotonic()
         with trials.load(trial):
             self._strike(trial, began + seconds)
-            time.sleep(CALM_SECONDS)
+            time.sleep(self._plan.calm_seconds)
         self._clear(trial)
         caught_up = trials.drain(trial)
         harvest = self._fleet.turn()
