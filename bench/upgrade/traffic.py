@@ -19,7 +19,8 @@ import psycopg
 from bench.faults.facts import Change
 
 WRITERS = 4
-LONG_SECONDS = (0.3, 1.5)  # that the slow one keeps its transaction open, and then rests
+LONG_SECONDS = (0.5, 1.0)  # that the slow one keeps its transaction open
+REST_SECONDS = (0.1, 0.3)  # and then rests: a migration has to find such a gap
 WORKER_PAUSE_SECONDS = 0.02
 WORKER_RETRY_SECONDS = 0.1
 _UPDATE = (
@@ -105,7 +106,7 @@ class Traffic:
         """Keep a transaction open, which no migration may make others wait for."""
         chance = random.Random(self.seed)
         with self._connect("long writer") as conn:
-            while not self._stop.wait(chance.uniform(*LONG_SECONDS)):
+            while not self._stop.wait(chance.uniform(*REST_SECONDS)):
                 began = time.monotonic()
                 mark = int(began * 1e6) * WRITERS
                 self.marks.add(mark)

@@ -48,15 +48,16 @@ def empty(postgres: EmbeddedPostgres) -> Iterator[str]:
         conn.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
+@pytest.mark.timeout(300)
 def test_it_migrates_there_and_back_while_writers_write(empty: str) -> None:
     way = ["0003", NAMES[-1], "0006"]
     seed = random.getrandbits(32)
-    result = check.run(empty, rows=20_000, rate=100, seed=seed, calm_seconds=0.5, way=way)
+    result = check.run(empty, rows=5_000, rate=50, seed=seed, calm_seconds=0.5, way=way)
     assert result.errors == []
     assert result.findings.clean, result.findings
-    # One that waits for the slow writer keeps the others waiting as long as that one takes.
+    # One that waits for the slow writer keeps all others waiting for what is left of its time.
     waits = {step.name: step.longest_lock_wait for step in result.steps}
-    assert max(waits.values()) < LONG_SECONDS[0], waits
+    assert max(waits.values()) < LONG_SECONDS[0] / 2, waits
     assert len(result.steps) == len(way)
     assert all(step.updates > 10 for step in result.steps)
     assert result.events > 100
