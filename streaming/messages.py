@@ -16,7 +16,7 @@ TYPE = "attune.events"
 
 
 class MessageError(ValueError):
-    """A layer message that is not one of ours, or not of this version."""
+    """A layer message that is not one of ours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +43,18 @@ def encode(batch: Batch) -> dict[str, Any]:
 
 
 def decode(message: dict[str, Any]) -> Batch:
-    """Return the batch of a layer message; raises MessageError where it is none."""
+    """Return the batch of a layer message; raises MessageError where it is none.
+
+    Of a worker of another version, whose events have other fields, only the position is taken:
+    the log has them in ours. So type, epoch and last_seq stay as they are for ever.
+    """
     try:
         if message["type"] != TYPE:
             raise MessageError(f"unexpected message type {message['type']!r}")
         batch = Batch(
             str(message["epoch"]),
             int(message["last_seq"]),
-            tuple(_event(fields) for fields in message["events"]),
+            tuple(Event(*fields) for fields in _of_this_version(message["events"])),
         )
     except (KeyError, TypeError, ValueError) as exc:
         raise MessageError(f"malformed layer message: {exc!r}") from exc
@@ -60,7 +64,5 @@ def decode(message: dict[str, Any]) -> Batch:
     return batch
 
 
-def _event(fields: Sequence[Any]) -> Event:
-    if len(fields) != len(Event._fields):
-        raise MessageError("an event of another version of attune; read the log")
-    return Event(*fields)
+def _of_this_version(events: Sequence[Sequence[Any]]) -> Sequence[Sequence[Any]]:
+    return events if all(len(fields) == len(Event._fields) for fields in events) else ()

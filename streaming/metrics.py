@@ -5,6 +5,7 @@ from __future__ import annotations
 from prometheus_client import Counter, Gauge
 
 STREAMS = Gauge("attune_streams", "Streams open on this process.")
+TASKS = Gauge("attune_tasks", "asyncio tasks of this process.")
 SLOW = Gauge("attune_streams_slow", "Streams whose client takes nothing for too long.")
 EVENTS_OUT = Counter("attune_stream_events", "Events handed to streams.")
 EVENTS_IN = Counter("attune_hub_events", "Events the hub took over, from layer or log.")

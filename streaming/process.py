@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from django.conf import settings
 
 from executions.database import conninfo
+from streaming import metrics
 from streaming.access import AccessRegistry
 from streaming.admission import Admissions
 from streaming.hub import Hub
@@ -66,6 +67,8 @@ async def _start() -> Streaming:
     await slots.enter()
     hub.run_beside(slots.run(), name="slots")
     Shutdown(hub, slots, seconds=limits.shutdown_seconds).install()
+    loop = asyncio.get_running_loop()
+    metrics.TASKS.set_function(lambda: len(asyncio.all_tasks(loop)))
     return Streaming(hub, accesses, Admissions(), slots)
 
 

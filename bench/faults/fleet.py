@@ -93,10 +93,21 @@ class Fleet:
         found: list[int] = self._call("positions")
         return found
 
+    def renew(self, tokens: Mapping[str, str]) -> None:
+        """Hand out new tokens, new ones by old ones."""
+        self._call("renew", tokens=dict(tokens))
+
     def collect(self) -> Harvest:
         """End all clients and return what they went through."""
+        return self._harvest("collect")
+
+    def turn(self) -> Harvest:
+        """Return what all clients went through since the last time, and let them go on."""
+        return self._harvest("turn")
+
+    def _harvest(self, do: str) -> Harvest:
         file = self._folder / "clients.json"
-        self._call("collect", file=str(file))
+        self._call(do, file=str(file))
         members = {member.spec.name: member for member in self._members}
         harvest = Harvest([], [], 0, Counter(), Counter(), Counter())
         for life in json.loads(file.read_text(encoding="utf-8")):

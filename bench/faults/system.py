@@ -43,7 +43,7 @@ _BACKENDS = """
     SELECT pid FROM pg_stat_activity
     WHERE application_name = %s AND datname = current_database()
 """
-_LOG = """
+LOG = """
     SELECT seq, execution, version, op, split_part(action_ref, '.', 1), status, old_status,
         substring(event FROM '"enforcement":([0-9]+)')::bigint
     FROM attune.execution_event WHERE seq > %s ORDER BY seq
@@ -149,7 +149,7 @@ class System:
     def _start(self) -> None:
         self.redis.start()
         data = str(self.folder / "var")
-        self._env = self.cluster.environment(
+        self.environment = self.cluster.environment(
             self.database_url, REDIS_URL=self.redis.url, ATTUNE_DATA_DIR=data, **self.variables
         )
         add_user(self.database_url, "all", is_superuser=True)
@@ -169,7 +169,7 @@ class System:
 
     # --- processes --------------------------------------------------------------------------
     def start_worker(self, number: int = 0) -> Process:
-        return self._spawn(f"worker{number}", [sys.executable, "manage.py", "runworker"])
+        return self._spawn(f"worker{number}", [sys.executable, "-m", "django", "runworker"])
 
     def start_web(self, number: int = 0) -> Process:
         """Start a web process, on the port that it had before."""
@@ -180,7 +180,7 @@ class System:
     def _spawn(self, name: str, command: list[str]) -> Process:
         log = self.folder / f"{name}.log"
         with log.open("ab") as output:
-            child = spawn(command, env=self._env, output=output)
+            child = spawn(command, env=self.environment, output=output)
         process = self.processes[name] = Process(name, child, log)
         return process
 
@@ -218,13 +218,13 @@ class System:
 
     def _rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
         """Ask on a connection that is kept: what is tested may have taken all others."""
-        if self._own is None or self._own.closed:
-            self._own = self.sql()
-        try:
-            return self._own.execute(query, values).fetchall()
-        except psycopg.OperationalError:
-            self._own.close()  # the database was restarted, for all we know
-            raise
+        if self._own is not None and not self._own.closed:
+            try:
+                return self._own.execute(query, values).fetchall()
+            except psycopg.OperationalError:
+                self._own.close()  # the database was restarted, for all we know
+        self._own = self.sql()
+        return self._own.execute(query, values).fetchall()
 
     def token(self, username: str) -> str:
         answer = httpx.post(
@@ -250,7 +250,7 @@ class System:
     def log(self, *, after: int) -> tuple[str, list[Entry]]:
         """Return the log's epoch, and what is in it after `after`."""
         ((epoch,),) = self._rows("SELECT epoch FROM attune.stream_state")
-        return str(epoch), [Entry(*row) for row in self._rows(_LOG, after)]
+        return str(epoch), [Entry(*row) for row in self._rows(LOG, after)]
 
     def state(self) -> dict[int, Row]:
         """Return all executions as they are in the table."""
