@@ -21,25 +21,28 @@ class MessageError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Events `last_seq - len(events) + 1` to `last_seq`, without a gap."""
+    """Events up to `last_seq`, without a gap; or, where `first` is given, those of one shard in
+    the stretch from there to `last_seq`."""
 
     epoch: str
     last_seq: int
     events: tuple[Event, ...]
+    first: int | None = None
 
     @property
     def first_seq(self) -> int:
-        return self.last_seq - len(self.events) + 1
+        return self.last_seq - len(self.events) + 1 if self.first is None else self.first
 
 
 def encode(batch: Batch) -> dict[str, Any]:
     """Return the batch as plain values, which is what a channel layer takes."""
-    return {
+    message = {
         "type": TYPE,
         "epoch": batch.epoch,
         "last_seq": batch.last_seq,
         "events": batch.events,
     }
+    return message if batch.first is None else message | {"first_seq": batch.first}
 
 
 def decode(message: dict[str, Any]) -> Batch:
@@ -51,13 +54,20 @@ def decode(message: dict[str, Any]) -> Batch:
             str(message["epoch"]),
             int(message["last_seq"]),
             tuple(_event(fields) for fields in message["events"]),
+            int(message["first_seq"]) if "first_seq" in message else None,
         )
     except (KeyError, TypeError, ValueError) as exc:
         raise MessageError(f"malformed layer message: {exc!r}") from exc
-    for seq, event in enumerate(batch.events, batch.first_seq):
-        if event.seq != seq:
-            raise MessageError(f"events are not consecutive at {event.seq}, expected {seq}")
+    _check_order(batch)
     return batch
+
+
+def _check_order(batch: Batch) -> None:
+    seq = batch.first_seq
+    for event in batch.events:
+        if event.seq != seq and (batch.first is None or not seq < event.seq <= batch.last_seq):
+            raise MessageError(f"events are not consecutive at {event.seq}, expected {seq}")
+        seq = event.seq + 1
 
 
 def _event(fields: Sequence[Any]) -> Event:
