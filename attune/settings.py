@@ -11,7 +11,7 @@ import os
 from datetime import timedelta
 from typing import Any
 
-from attune import env, limits
+from attune import env, limits, redisurl
 from attune.accesslog import without_traceback
 from attune.local.paths import local_paths
 
@@ -113,11 +113,11 @@ REDIS_URLS = env.redis_urls("REDIS_URL", default=_urls["REDIS_URL"] if IS_LOCAL 
 REDIS_PREFIX = f"attune:{hashlib.sha256(b'attune.redis:' + SECRET_KEY.encode()).hexdigest()[:8]}:"
 
 
-def _layer(hosts: list[str]) -> dict[str, Any]:
+def _layer(urls: list[str]) -> dict[str, Any]:
     return {
         "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
         "CONFIG": {
-            "hosts": hosts,
+            "hosts": [redisurl.layer_host(url) for url in urls],
             # Signed and encrypted: whoever can write to Redis can delay an event, but neither
             # forge nor read one.
             "symmetric_encryption_keys": [f"attune.layer:{SECRET_KEY}"],

@@ -209,6 +209,8 @@ class Hub:
             await self._catch_up()
         if batch.epoch != self.position.epoch or shard not in merge.shards:
             return
+        if merge.misses(shard, batch):
+            return  # nor does the log know of it
         now = time.monotonic()
         events, upto = merge.take(shard, batch, now)
         self._deliver(events)

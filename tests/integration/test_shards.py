@@ -182,6 +182,19 @@ async def test_it_keeps_what_does_not_need_the_dead_shard_live(
         stream.close()
 
 
+async def test_it_does_not_believe_in_what_the_log_does_not_know(
+    conn: Connection, database: str, servers: list[EmbeddedRedis]
+) -> None:
+    async with running_hub(database, **NEVER) as hub, Publisher(Layer.all()) as publisher:
+        await until(lambda: all(groups(server) for server in servers))
+        stream = subscribe(hub, Filter(), 0)
+        assert await publisher.publish(Batch(epoch(conn), 10**12, ()))
+        await publish(publisher, conn, change(conn, "alpha.run", "beta.run"))
+        assert await collect(stream, 2) == [1, 2]
+        assert hub.position.seq == 2
+        stream.close()
+
+
 async def test_it_hears_nobody_who_counts_the_shards_differently(
     servers: list[EmbeddedRedis],
 ) -> None:
