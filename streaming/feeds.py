@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from executions.eventlog import Event
 from executions.filters import Filter
@@ -58,6 +58,10 @@ class Feeds:
             naming.discard(feed)
             if not naming:
                 del self._naming[execution]
+
+    def needed(self, shards: Callable[[Filter], frozenset[int]]) -> frozenset[int]:
+        """Return what `shards` says of all filters in use, together."""
+        return frozenset().union(*map(shards, self._feeds))
 
     def put(self, frames: Iterable[Frame]) -> bool:
         """Put each frame, which the ring has already, where it belongs.

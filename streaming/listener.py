@@ -18,15 +18,13 @@ import psycopg
 
 from executions import database, eventlog
 from executions.eventlog import Connection, Sequenced
-from streaming.layer import Layer, LayerError
 from streaming.messages import Batch
 from streaming.polling import Polling
+from streaming.publisher import Publisher
 
 logger = logging.getLogger("attune.worker")
 
 RETRY_SECONDS = (0.2, 10.0)  # first and longest wait before connecting again
-# After a failure the layer is left alone for so long; streams live on the log meanwhile.
-LAYER_REST_SECONDS = 1.0
 # How soon to look again after finding somebody else at the sequencer.
 BUSY_SECONDS = 0.02
 
@@ -61,16 +59,14 @@ class Listener:
     def __init__(
         self,
         connect: Callable[[], Awaitable[Connection]],
-        layer: Layer,
+        publisher: Publisher,
         limits: WorkerLimits,
     ) -> None:
         self._connect = connect
-        self._layer = layer
+        self._publisher = publisher
         self._limits = limits
         self._stopping = False
         self._wake = asyncio.Event()  # the server sent something, or we are to stop
-        self._layer_rests_until = 0.0
-        self._layer_trouble = False
 
     def stop(self) -> None:
         """Make `run` return after the batch in hand."""
@@ -101,7 +97,8 @@ class Listener:
                 position, previous = await eventlog.listen(conn)
             logger.info("action=listen channel=%s position=%s", eventlog.CHANNEL, position)
             if previous != position.epoch:
-                await self._send(Batch(position.epoch, position.seq, ()), to_epoch=previous)
+                news = Batch(position.epoch, position.seq, ())
+                await self._publisher.publish(news, to_epoch=previous)
             # Called for what arrives together with a statement's answer.
             conn.add_notify_handler(lambda notify: self._wake.set())
             polling = Polling(conn, events_per_second=self._limits.poll_events_per_second)
@@ -134,10 +131,10 @@ class Listener:
 
     async def _publish(self, conn: Connection, done: Sequenced) -> None:
         """Publish the events just sequenced; or the bare position, which shows up gaps."""
-        if time.monotonic() < self._layer_rests_until:
+        if self._publisher.resting:
             return
         if done.events or not done.count:
-            await self._send(Batch(done.epoch, done.last_seq, done.events))
+            await self._publisher.publish(Batch(done.epoch, done.last_seq, done.events))
             return
         sent, after = True, done.first_seq - 1
         while sent and after < done.last_seq:
@@ -149,23 +146,9 @@ class Listener:
                     limit=done.count,
                     max_bytes=self._limits.message_bytes,
                 )
-            sent = await self._send(Batch(done.epoch, page.upto, tuple(page.events)))
+            page_batch = Batch(done.epoch, page.upto, tuple(page.events))
+            sent = await self._publisher.publish(page_batch)
             after = page.upto
-
-    async def _send(self, batch: Batch, *, to_epoch: str | None = None) -> bool:
-        """Publish, and say whether that worked: if not, the hubs will read the log."""
-        try:
-            await self._layer.publish(batch, to_epoch=to_epoch)
-        except LayerError as exc:
-            self._layer_rests_until = time.monotonic() + LAYER_REST_SECONDS
-            if not self._layer_trouble:
-                logger.error("action=publish state=failing error=%r", _line(exc))
-            self._layer_trouble = True
-            return False
-        if self._layer_trouble:
-            logger.info("action=publish state=recovered")
-        self._layer_trouble = False
-        return True
 
     async def _wait(self, conn: Connection, seconds: float | None) -> None:
         """Return when the server has sent something, we are to stop, or it is time to look:

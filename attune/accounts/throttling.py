@@ -22,6 +22,8 @@ from redis.exceptions import RedisError
 from redis.retry import Retry
 from rest_framework.exceptions import Throttled
 
+from attune import redisurl
+
 logger = logging.getLogger("attune.login")
 
 TIMEOUT_SECONDS = 1.0
@@ -71,7 +73,7 @@ class Counters:
     """Counts that begin anew a fixed time after their first."""
 
     def __init__(self, url: str, *, prefix: str, window_seconds: float) -> None:
-        self._redis: Redis = Redis.from_url(
+        self._redis: Redis = redisurl.connect(
             url,
             socket_timeout=TIMEOUT_SECONDS,
             socket_connect_timeout=TIMEOUT_SECONDS,

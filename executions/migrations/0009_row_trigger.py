@@ -5,6 +5,4 @@ from executions.migrations._sql import RunSQLFile
 
 class Migration(migrations.Migration):
     dependencies = [("executions", "0008_validate")]
-    operations = [
-        RunSQLFile("0009_row_trigger", locks={"attune.execution": "SHARE ROW EXCLUSIVE"})
-    ]
+    operations = [RunSQLFile("0009_row_trigger", locks={"attune.execution": "SHARE ROW EXCLUSIVE"})]

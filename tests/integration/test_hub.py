@@ -36,7 +36,7 @@ def _layer_server(redis_server: EmbeddedRedis) -> None:
 @asynccontextmanager
 async def running_hub(database: str, **limits: Any) -> AsyncIterator[Hub]:
     hub = Hub(
-        Layer(),
+        Layer.all(),
         LogReader(database, connections=2),
         replace(settings.ATTUNE, **{"layer_silence_seconds": 0.2, **limits}),
     )

@@ -30,6 +30,7 @@ PURE = {
     "executions/snapshots.py",
     "streaming/sse.py",
     "streaming/messages.py",
+    "streaming/shards.py",
     "streaming/filters.py",
     "streaming/feed.py",
     "streaming/feeds.py",

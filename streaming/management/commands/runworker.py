@@ -18,6 +18,7 @@ from django.core.management.base import CommandParser
 from executions import database
 from streaming.layer import Layer
 from streaming.listener import Listener, WorkerLimits
+from streaming.publisher import Publisher
 
 
 class Command(ChannelsCommand):  # type: ignore[misc]
@@ -42,10 +43,10 @@ class Command(ChannelsCommand):  # type: ignore[misc]
 
 async def _listen() -> None:
     limits = settings.ATTUNE
-    async with Layer() as layer:
+    async with Publisher(Layer.all()) as publisher:
         listener = Listener(
             partial(database.connect, application="attune worker", direct=True),
-            layer,
+            publisher,
             WorkerLimits(
                 tick_seconds=limits.worker_tick_seconds,
                 poll_events_per_second=limits.poll_events_per_second,
