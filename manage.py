@@ -12,6 +12,9 @@ def main() -> None:
     from django.core.exceptions import ImproperlyConfigured
     from django.core.management import execute_from_command_line
 
+    if sys.argv[1:2] not in (["runworker"], ["up"]):
+        # A folder that servers share is not for commands that come and go.
+        os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)
     if sys.argv[1:2] == ["up"]:
         os.environ.setdefault("ATTUNE_LOCAL", "true")  # for its children, too
     try:

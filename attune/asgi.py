@@ -1,4 +1,4 @@
-"""The ASGI entry point: what is refused or blotted out, static files, streams, then Django."""
+"""The ASGI entry point: what is refused or blotted out, static files, probes, streams, Django."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from attune.accesslog import hide_secrets  # noqa: E402
 from attune.sizes import bounded_bodies, bounded_heads  # noqa: E402
 from attune.slowness import guard_servers  # noqa: E402
 from attune.static import static_files  # noqa: E402
-from streaming.asgi import with_streams  # noqa: E402
+from streaming.asgi import with_probes, with_streams  # noqa: E402
 
 _limits = settings.ATTUNE
 # Of web processes only: a migration may take its time. Waiting for a lock is included.
@@ -24,4 +24,4 @@ settings.DATABASES["default"]["OPTIONS"]["options"] += f" -c statement_timeout={
 
 guard_servers(seconds=_limits.request_seconds, head_bytes=2 * _limits.header_bytes)
 _app = with_streams(bounded_bodies(_django, _limits))
-application = hide_secrets(bounded_heads(static_files(_app), _limits))
+application = hide_secrets(bounded_heads(static_files(with_probes(_app)), _limits))

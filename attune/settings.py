@@ -17,6 +17,7 @@ from attune.local.paths import local_paths
 
 # Django's own checks ask for 50; a shorter key is also too weak to sign tokens with.
 SECRET_KEY_LENGTH = 50
+METRICS_TOKEN_LENGTH = 16
 
 _local = local_paths()
 _urls = _local.default_urls()
@@ -74,8 +75,6 @@ SECURE_SSL_REDIRECT = HTTPS
 SECURE_HSTS_SECONDS = 365 * 24 * 3600 if HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = HTTPS
 SECURE_HSTS_PRELOAD = HTTPS
-# Probes come from inside, over plain HTTP.
-SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^metrics$"]
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 # Requests are refused by attune/sizes.py already; this is for what Django adds itself.
 DATA_UPLOAD_MAX_MEMORY_SIZE = ATTUNE.body_bytes
@@ -105,6 +104,12 @@ CORS_EXPOSE_HEADERS = ["X-Attune-Cursor", "Retry-After"]
 TRUST_PROXY = env.boolean("ATTUNE_TRUST_PROXY", default=False)
 if TRUST_PROXY:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+
+# --- who may read the metrics, and where a worker shows its own ----------------------------
+METRICS_TOKEN = env.text("ATTUNE_METRICS_TOKEN")
+if METRICS_TOKEN and len(METRICS_TOKEN) < METRICS_TOKEN_LENGTH:
+    raise env.refuse("ATTUNE_METRICS_TOKEN", f"use at least {METRICS_TOKEN_LENGTH} characters")
+WORKER_METRICS = env.address("ATTUNE_WORKER_METRICS")
 
 # --- the channel layer --------------------------------------------------------------------
 REDIS_URLS = env.redis_urls("REDIS_URL", default=_urls["REDIS_URL"] if IS_LOCAL else "")

@@ -22,8 +22,10 @@ from executions.positions import Position
 from streaming import metrics
 from streaming.feed import Feed, Frame, Reader, Ring
 from streaming.feeds import Feeds
+from streaming.gauges import DatabaseGauges
 from streaming.layer import Layer, LayerError
 from streaming.messages import Batch, MessageError
+from streaming.meter import Meter
 from streaming.pace import Pace
 from streaming.replay import LogReader, LogUnavailable
 from streaming.streams import TICK_SECONDS, Streams
@@ -54,13 +56,17 @@ class Hub:
         self.streams = Streams(
             slow_client_seconds=limits.slow_client_seconds, unsent_bytes=limits.unsent_bytes
         )
+        self.gauges = DatabaseGauges(log.figures)
+        self.meter = Meter(self.gauges)
         self.closing = False  # the process is about to end: no new streams, end the others
         self._repairing = asyncio.Lock()
         self._reaching = asyncio.Lock()
         self._reach_again_at = 0.0  # in time.monotonic()
         self._tasks: list[asyncio.Task[None]] = []
         self._trouble: str | None = None
-        self._heard = 0.0  # time.monotonic() of the last message from a worker
+        self._began = time.monotonic()
+        self.heard = 0.0  # time.monotonic() of the last message from a worker
+        self.ticked = 0.0  # the same of the last look at the clock
 
     # --- life -----------------------------------------------------------------------------
     async def __aenter__(self) -> Hub:
@@ -105,7 +111,7 @@ class Hub:
     @property
     def silent_seconds(self) -> float:
         """How long no worker has been heard; infinite before the first message."""
-        return time.monotonic() - self._heard if self._heard else float("inf")
+        return time.monotonic() - self.heard if self.heard else float("inf")
 
     async def state(self, *, cursor: str | None = None) -> LogState:
         """Return a state of the log that is fresh enough to judge `cursor` by.
@@ -193,6 +199,7 @@ class Hub:
                 wait = RETRY_SECONDS[0]
                 await self._receive(channel, epoch)
             except (LayerError, MessageError, LogUnavailable) as exc:
+                metrics.RESUBSCRIBES.inc()
                 self._report(str(exc))
                 # Without the layer, the log alone keeps the streams going, if slower.
                 with contextlib.suppress(LogUnavailable):
@@ -204,7 +211,7 @@ class Hub:
         """Take messages for as long as the epoch lasts."""
         while self.position.epoch == epoch:
             batch = await self._layer.receive(channel, seconds=self.limits.layer_silence_seconds)
-            self._heard = time.monotonic()
+            self.heard = time.monotonic()
             self._report(None)
             await self._apply(batch)
 
@@ -272,7 +279,7 @@ class Hub:
             self._ring.append(frame)
         if events:
             self._move_to(events[-1].seq)
-            metrics.EVENTS_IN.inc(len(events))
+            self.meter.arrived(events)
             before = self._feeds.evaluations
             if self._feeds.put(frames):
                 self._pace.request()
@@ -282,11 +289,21 @@ class Hub:
         return Frame.of(event, self.position.epoch)
 
     def _flush(self) -> None:
-        metrics.EVENTS_OUT.inc(self._feeds.flush(time.monotonic()))
+        self.meter.written(self._feeds.flush(time.monotonic()))
 
     async def _tick(self) -> None:
         """Give the streams a look at the clock: heartbeats, ends, writes that hang."""
         while True:
             await asyncio.sleep(TICK_SECONDS)
             self._feeds.trim()
-            self.streams.look(time.monotonic())
+            self.ticked = time.monotonic()
+            self.streams.look(self.ticked)
+            self._measure()
+
+    def _measure(self) -> None:
+        events, size = len(self._ring), self._ring.bytes
+        self.meter.hand_over()
+        metrics.RING_EVENTS.set(events)
+        metrics.RING_BYTES.set(size)
+        metrics.RING_FILL.set(max(events / self.limits.ring_events, size / self.limits.ring_bytes))
+        metrics.SILENCE.set(self.ticked - (self.heard or self._began))

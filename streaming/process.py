@@ -9,10 +9,13 @@ from dataclasses import dataclass
 from django.conf import settings
 
 from executions.database import conninfo
+from streaming import metrics
 from streaming.access import AccessRegistry
 from streaming.admission import Admissions
+from streaming.health import Health
 from streaming.hub import Hub
 from streaming.layer import Layer
+from streaming.pings import Pings
 from streaming.replay import LogReader
 from streaming.shutdown import Shutdown
 from streaming.slots import SlotLimits, Slots
@@ -26,6 +29,7 @@ class Streaming:
     accesses: AccessRegistry
     admissions: Admissions
     slots: Slots
+    health: Health
 
 
 _streaming: Streaming | None = None
@@ -49,6 +53,7 @@ async def get_streaming() -> Streaming:
 
 async def _start() -> Streaming:
     limits = settings.ATTUNE
+    metrics.begin_web()
     log = LogReader(
         conninfo(application="attune hub"),
         connections=limits.log_connections,
@@ -66,7 +71,8 @@ async def _start() -> Streaming:
     await slots.enter()
     hub.run_beside(slots.run(), name="slots")
     Shutdown(hub, slots, seconds=limits.shutdown_seconds).install()
-    return Streaming(hub, accesses, Admissions(), slots)
+    health = Health(hub, Pings(settings.REDIS_URLS))
+    return Streaming(hub, accesses, Admissions(), slots, health)
 
 
 def _slot_limits() -> SlotLimits:

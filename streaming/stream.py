@@ -73,6 +73,7 @@ class Stream:
             while True:
                 if data:
                     self._writing_since, self._in_hand = time.monotonic(), len(data)
+                    self._hub.meter.bytes += len(data)
                     self._hub.streams.attend(self)
                     yield data
                     self._writing_since, self._in_hand = math.inf, 0
@@ -133,6 +134,7 @@ class Stream:
         )
 
     def _write(self, data: bytes, now: float) -> None:
+        self._hub.meter.bytes += len(data)
         if not self._connection.write(data):
             self._hub.streams.attend(self)
         self._beat_at = now + self._hub.limits.heartbeat_seconds

@@ -22,6 +22,8 @@ from redis.exceptions import RedisError
 from redis.retry import Retry
 from rest_framework.exceptions import Throttled
 
+from attune.accounts import metrics
+
 logger = logging.getLogger("attune.login")
 
 TIMEOUT_SECONDS = 1.0
@@ -62,6 +64,7 @@ def begin(username: str, address: str) -> Attempt:
     ):
         count, seconds = get_counters().count(key)
         if count > most:
+            metrics.FAILURES.labels("throttled").inc()
             logger.warning("action=login state=throttled address=%s", address)
             raise Throttled(wait=math.ceil(seconds))
     return attempt

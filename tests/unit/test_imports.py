@@ -11,6 +11,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 # What `streaming` may know of `executions`.
 PUBLIC = {
     "executions.eventlog",
+    "executions.figures",
     "executions.database",
     "executions.status",
     "executions.visibility",
@@ -22,12 +23,14 @@ PURE = {
     "executions/status.py",
     "executions/durations.py",
     "executions/eventlog.py",
+    "executions/figures.py",
     "executions/filters.py",
     "executions/moves.py",
     "executions/parameters.py",
     "executions/positions.py",
     "executions/pruning.py",
     "executions/snapshots.py",
+    "streaming/checks.py",
     "streaming/sse.py",
     "streaming/messages.py",
     "streaming/filters.py",
