@@ -22,7 +22,7 @@ def main() -> None:
     except ImproperlyConfigured as exc:
         print(f"attune: {exc}", file=sys.stderr)
         # The 1 of these says what became of an execution or a command.
-        sys.exit(2 if sys.argv[1:2] in (["watch"], ["track"]) else 1)
+        sys.exit(2 if sys.argv[1:2] in (["watch"], ["track"], ["doctor"]) else 1)
 
 
 if __name__ == "__main__":

@@ -98,7 +98,7 @@ CORS_ALLOWED_ORIGINS = env.origins("ATTUNE_CORS_ORIGINS")
 CORS_URLS_REGEX = r"^/api/v1/"
 CORS_ALLOW_HEADERS = ["accept", "authorization", "cache-control", "content-type", "last-event-id"]
 CORS_ALLOW_METHODS = ["GET", "PATCH", "POST"]
-CORS_EXPOSE_HEADERS = ["X-Attune-Cursor", "Retry-After"]
+CORS_EXPOSE_HEADERS = ["X-Attune-Cursor", "X-Request-ID", "Retry-After"]
 
 # Only behind a proxy that sets or strips this header itself: anyone else could forge it.
 TRUST_PROXY = env.boolean("ATTUNE_TRUST_PROXY", default=False)
@@ -266,6 +266,7 @@ if IS_LOCAL and not WATCH["username"]:
     # Whom `manage.py up` makes on its own database.
     WATCH |= {"username": "demo", "password": "demo"}
 
+LOG_FORMAT = env.choice("ATTUNE_LOG_FORMAT", default="text", among=("text", "json"))
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
@@ -275,11 +276,19 @@ LOGGING = {
             "callback": without_traceback,
         }
     },
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "formatters": {
+        "text": {"()": "attune.logs.TextFormatter"},
+        "json": {"()": "attune.logs.JsonFormatter"},
+    },
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT}},
     "root": {"handlers": ["stderr"], "level": "WARNING"},
     "loggers": {
         "attune": {"level": env.text("ATTUNE_LOG_LEVEL", "INFO").upper()},
+        # Where one sits beside the terminal, its own requests say nothing new.
+        "attune.request": {"level": "WARNING"} if IS_LOCAL else {},
+        # In our format, too.
+        "uvicorn": {"handlers": [], "propagate": True},
+        "uvicorn.access": {"handlers": [], "propagate": True},
         "django.security.DisallowedHost": {"filters": ["no_traceback"]},
     },
 }

@@ -15,14 +15,17 @@ Application = Callable[..., Awaitable[Any]]
 STREAM_PATH = "/api/v1/executions/stream"
 
 
+def is_for_stream(scope: dict[str, Any]) -> bool:
+    # By its end: the application may be mounted below a prefix.
+    return bool(scope["type"] == "http" and scope["path"].rstrip("/").endswith(STREAM_PATH))
+
+
 def with_streams(application: Application) -> Application:
     """Return the application, with streams served by a handler of their own."""
     streams = StreamHandler()
 
     async def route(scope: dict[str, Any], receive: Any, send: Any) -> None:
-        # By its end: the application may be mounted below a prefix.
-        is_stream = scope["type"] == "http" and scope["path"].rstrip("/").endswith(STREAM_PATH)
-        await (streams if is_stream else application)(scope, receive, send)
+        await (streams if is_for_stream(scope) else application)(scope, receive, send)
 
     return route
 

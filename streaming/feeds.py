@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 
+from attune import logs
 from executions.eventlog import Event
 from executions.filters import Filter
 from streaming.feed import Feed, Frame, Reader, Ring
@@ -78,7 +79,8 @@ class Feeds:
                 try:
                     taken += reader.push(now)
                 except Exception:  # one stream's trouble is not the others'
-                    logger.exception("action=push")
+                    fields = getattr(reader, "fields", {})
+                    logger.exception("action=push", extra={logs.EXTRA: fields})
                     reader.wake()
         return taken
 

@@ -64,7 +64,6 @@ class Hub:
         self._reach_again_at = 0.0  # in time.monotonic()
         self._tasks: list[asyncio.Task[None]] = []
         self._trouble: str | None = None
-        self._began = time.monotonic()
         self.heard = 0.0  # time.monotonic() of the last message from a worker
         self.ticked = 0.0  # the same of the last look at the clock
 
@@ -298,12 +297,4 @@ class Hub:
             self._feeds.trim()
             self.ticked = time.monotonic()
             self.streams.look(self.ticked)
-            self._measure()
-
-    def _measure(self) -> None:
-        events, size = len(self._ring), self._ring.bytes
-        self.meter.hand_over()
-        metrics.RING_EVENTS.set(events)
-        metrics.RING_BYTES.set(size)
-        metrics.RING_FILL.set(max(events / self.limits.ring_events, size / self.limits.ring_bytes))
-        metrics.SILENCE.set(self.ticked - (self.heard or self._began))
+            self.meter.look(self._ring, self.limits, heard=self.heard)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
+from attune.limits import Limits
 from executions.eventlog import Event
 from streaming import metrics
+from streaming.feed import Ring
 from streaming.gauges import DatabaseGauges
 
 
@@ -15,6 +18,7 @@ class Meter:
     def __init__(self, gauges: DatabaseGauges) -> None:
         self.bytes = 0
         self._gauges = gauges
+        self._began = time.monotonic()
         self._oldest: Event | None = None  # that has come since the last round
 
     def arrived(self, events: Sequence[Event]) -> None:
@@ -28,7 +32,11 @@ class Meter:
         if events and oldest is not None:
             metrics.TO_SOCKET.observe(self._gauges.lag(oldest))
 
-    def hand_over(self) -> None:
-        """Called by the clock."""
+    def look(self, ring: Ring, limits: Limits, *, heard: float) -> None:
+        """Called by the clock; `heard` a worker then, 0 for never yet, in time.monotonic()."""
         written, self.bytes = self.bytes, 0
         metrics.BYTES_OUT.inc(written)
+        metrics.RING_EVENTS.set(len(ring))
+        metrics.RING_BYTES.set(ring.bytes)
+        metrics.RING_FILL.set(max(len(ring) / limits.ring_events, ring.bytes / limits.ring_bytes))
+        metrics.SILENCE.set(time.monotonic() - (heard or self._began))

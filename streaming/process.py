@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import gc
 from dataclasses import dataclass
 
@@ -47,7 +48,9 @@ async def get_streaming() -> Streaming:
         _starting = asyncio.Lock()
     async with _starting:
         if _streaming is None:
-            _streaming = await _start()
+            # In no request's context: the hub outlives the one that happens to be the first.
+            starting = asyncio.create_task(_start(), context=contextvars.Context())
+            _streaming = await starting
     return _streaming
 
 

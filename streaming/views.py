@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from contextlib import ExitStack
 from typing import Any
 
@@ -16,6 +17,7 @@ from django.http import (
 from django.views.decorators.csrf import csrf_exempt
 from rest_framework.exceptions import AuthenticationFailed, NotAuthenticated, ValidationError
 
+from attune import logs
 from attune.accounts import metrics as account_metrics
 from attune.accounts import tickets
 from attune.accounts.addresses import client_address
@@ -95,6 +97,11 @@ async def _open(request: HttpRequest) -> HttpResponseBase:
     filter = asked.filter.hiding(viewer.rights.hidden_packs)
     beginning = await begin(hub, asked, filter, start)
     connection = request.scope[SCOPE_KEY]  # type: ignore[attr-defined]  # an ASGIRequest
+    logs.bind(
+        stream=uuid.uuid4().hex[:12],
+        user=viewer.credential.user,
+        executions=sorted(filter.executions | filter.roots)[: logs.MOST_EXECUTIONS],
+    )
     stream = Stream(hub, streaming.accesses, asked, beginning, viewer, connection)
     response = StreamResponse(stream, headers=STREAM_HEADERS)
     if "ticket" in request.GET:

@@ -12,6 +12,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 PUBLIC = {
     "executions.eventlog",
     "executions.figures",
+    "executions.inspection",
     "executions.database",
     "executions.status",
     "executions.visibility",
@@ -24,6 +25,7 @@ PURE = {
     "executions/durations.py",
     "executions/eventlog.py",
     "executions/figures.py",
+    "executions/inspection.py",
     "executions/filters.py",
     "executions/moves.py",
     "executions/parameters.py",
