@@ -43,7 +43,7 @@ class Stream:
         viewer: Viewer,
         connection: Connection,
     ) -> None:
-        self._hub = hub
+        self._hub, self._meter = hub, hub.meter
         self._accesses = accesses
         self._asked = asked
         self._briefing = Briefing(hub, asked)
@@ -75,7 +75,7 @@ class Stream:
             while True:
                 if data:
                     self._writing_since, self._in_hand = time.monotonic(), len(data)
-                    self._hub.meter.bytes += len(data)
+                    self._meter.bytes += len(data)
                     self._hub.streams.attend(self)
                     yield data
                     self._writing_since, self._in_hand = math.inf, 0
@@ -136,7 +136,7 @@ class Stream:
         )
 
     def _write(self, data: bytes, now: float) -> None:
-        self._hub.meter.bytes += len(data)
+        self._meter.bytes += len(data)
         if not self._connection.write(data):
             self._hub.streams.attend(self)
         self._beat_at = now + self._hub.limits.heartbeat_seconds
