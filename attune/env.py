@@ -20,6 +20,7 @@ _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off"})
 # A scheme, a host and a port, in the form that browsers send; nothing that matches many.
 _ORIGIN = re.compile(r"https?://([a-z0-9.-]+|\[[0-9a-f:]+\])(:[0-9]{1,5})?")
+MOST_PORT = 65_535
 
 
 def refuse(name: str, reason: str) -> ImproperlyConfigured:
@@ -95,6 +96,18 @@ def choice(name: str, *, default: str, among: tuple[str, ...]) -> str:
     if value not in among:
         raise refuse(name, f"{value!r} is not known; use {' or '.join(among)}")
     return value
+
+
+def address(name: str) -> tuple[str, int] | None:
+    """Return a host and a port to listen on, such as 127.0.0.1:9100; None where none is set."""
+    value = text(name)
+    if not value:
+        return None
+    host, _, port = value.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not (host and port.isascii() and port.isdigit() and int(port) <= MOST_PORT):
+        raise refuse(name, f"{value!r} is no address; use host:port, such as 127.0.0.1:9100")
+    return host, int(port)
 
 
 def database_url(name: str, *, default: str = "") -> dict[str, str]:

@@ -48,6 +48,15 @@ def check(url: str) -> None:
         raise ValueError(f"malformed Sentinel URL; {EXPECTED}")
 
 
+def name(url: str) -> str:
+    """Return what to call it, without what may be a password."""
+    watched = _watched(url)
+    if watched is not None:
+        return f"{watched.master}, by Sentinel"
+    parts = urlsplit(url)
+    return f"{parts.hostname or parts.path}{f':{parts.port}' if parts.port else ''}"
+
+
 def layer_host(url: str) -> str | dict[str, Any]:
     """Return it as channels-redis takes a host."""
     watched = _watched(url)

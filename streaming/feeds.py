@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
 
+from attune import logs
 from executions.eventlog import Event
 from executions.filters import Filter
 from streaming.feed import Feed, Frame, Reader, Ring
@@ -91,7 +92,8 @@ class Feeds:
                     try:
                         taken += reader.push(now)
                     except Exception:  # one stream's trouble is not the others'
-                        logger.exception("action=push")
+                        fields = getattr(reader, "fields", {})
+                        logger.exception("action=push", extra={logs.EXTRA: fields})
                         reader.wake()
             yield taken
 

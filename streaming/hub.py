@@ -22,8 +22,10 @@ from streaming import metrics, shards
 from streaming.feed import Feed, Frame, Reader, Ring
 from streaming.feeds import Feeds
 from streaming.follower import RETRY_SECONDS, Followers
+from streaming.gauges import DatabaseGauges
 from streaming.layer import Layer
 from streaming.messages import Batch
+from streaming.meter import Meter
 from streaming.pace import Pace
 from streaming.replay import LogReader, LogUnavailable
 from streaming.shards import Merge
@@ -57,11 +59,14 @@ class Hub:
         self.streams = Streams(
             slow_client_seconds=limits.slow_client_seconds, unsent_bytes=limits.unsent_bytes
         )
+        self.gauges = DatabaseGauges(log.figures)
+        self.meter = Meter(self.gauges)
         self.closing = False  # the process is about to end: no new streams, end the others
         self._repairing = asyncio.Lock()
         self._reaching = asyncio.Lock()
         self._reach_again_at = 0.0  # in time.monotonic()
         self._tasks: list[asyncio.Task[None]] = []
+        self.ticked = 0.0  # time.monotonic() of the last look at the clock
 
     # --- life -----------------------------------------------------------------------------
     async def __aenter__(self) -> Hub:
@@ -106,10 +111,14 @@ class Hub:
         return bool(self._tasks) and not any(task.done() for task in self._tasks)
 
     @property
+    def heard(self) -> float:
+        """When a worker was last heard, in time.monotonic(); 0 before the first message."""
+        return self._followers.heard
+
+    @property
     def silent_seconds(self) -> float:
         """How long no worker has been heard; infinite before the first message."""
-        heard = self._followers.heard
-        return time.monotonic() - heard if heard else float("inf")
+        return time.monotonic() - self.heard if self.heard else float("inf")
 
     async def state(self, *, cursor: str | None = None) -> LogState:
         """Return a state of the log that is fresh enough to judge `cursor` by.
@@ -288,7 +297,7 @@ class Hub:
             self._ring.append(frame)
         if events:
             self._move_to(events[-1].seq)
-            metrics.EVENTS_IN.inc(len(events))
+            self.meter.arrived(events)
             before = self._feeds.evaluations
             if self._feeds.put(frames):
                 self._pace.request()
@@ -298,16 +307,20 @@ class Hub:
         return Frame.of(event, self.position.epoch)
 
     def _flush(self) -> Iterator[None]:
-        for taken in self._feeds.flush():
-            metrics.EVENTS_OUT.inc(taken)
+        taken = 0
+        oldest = self.meter.begin()
+        for events in self._feeds.flush():
+            taken += events
             yield
+        self.meter.written(taken, oldest)
 
     async def _tick(self) -> None:
         """Give the streams a look at the clock: heartbeats, ends, writes that hang."""
         while True:
             await asyncio.sleep(TICK_SECONDS)
             self._feeds.trim()
-            now = time.monotonic()
+            now = self.ticked = time.monotonic()
             if self._merge is not None and self._followers.due(now):
                 self._adjust(self._merge)
             self.streams.look(now)
+            self.meter.look(self._ring, self.limits, heard=self.heard)

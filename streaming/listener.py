@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import random
 import time
 from collections.abc import Awaitable, Callable
@@ -18,6 +19,8 @@ import psycopg
 
 from executions import database, eventlog
 from executions.eventlog import Connection, Sequenced
+from streaming import metrics
+from streaming.gauges import DatabaseGauges
 from streaming.messages import Batch
 from streaming.polling import Polling
 from streaming.publisher import Publisher
@@ -27,7 +30,8 @@ logger = logging.getLogger("attune.worker")
 RETRY_SECONDS = (0.2, 10.0)  # first and longest wait before connecting again
 # How soon to look again after finding somebody else at the sequencer.
 BUSY_SECONDS = 0.02
-
+# However rarely it looks: web processes take a worker that they do not hear for gone.
+ANNOUNCE_SECONDS = 1.0
 
 _NOT_MIGRATED = (
     psycopg.errors.InvalidSchemaName,
@@ -61,10 +65,15 @@ class Listener:
         connect: Callable[[], Awaitable[Connection]],
         publisher: Publisher,
         limits: WorkerLimits,
+        *,
+        gauges: DatabaseGauges,
     ) -> None:
         self._connect = connect
         self._publisher = publisher
         self._limits = limits
+        self._gauges = gauges
+        self.answered = 0.0  # time.monotonic() of the database's last answer
+        self.published = 0.0  # and of the last message that the layer took
         self._stopping = False
         self._wake = asyncio.Event()  # the server sent something, or we are to stop
 
@@ -91,6 +100,7 @@ class Listener:
 
     async def _serve(self) -> None:
         conn = await self._connect()
+        metrics.CONNECTS.inc()
         try:
             async with asyncio.timeout(self._limits.round_trip_seconds):
                 await database.check_direct(conn, self._connect)
@@ -98,7 +108,7 @@ class Listener:
             logger.info("action=listen channel=%s position=%s", eventlog.CHANNEL, position)
             if previous != position.epoch:
                 news = Batch(position.epoch, position.seq, ())
-                await self._publisher.publish(news, to_epoch=previous)
+                await self._send(news, to_epoch=previous)
             # Called for what arrives together with a statement's answer.
             conn.add_notify_handler(lambda notify: self._wake.set())
             polling = Polling(conn, events_per_second=self._limits.poll_events_per_second)
@@ -118,11 +128,17 @@ class Listener:
         """Sequence and publish until the inbox is empty; return how many events that made."""
         events = 0
         while not self._stopping:
+            began = time.monotonic()
             async with asyncio.timeout(self._limits.round_trip_seconds):
                 done = await eventlog.sequence(conn, batch=self._limits.batch_events)
+            self.answered = time.monotonic()
             if done is None:  # another worker, or somebody who prunes the log
                 await self._sleep(BUSY_SECONDS)
                 continue
+            if done.count:
+                metrics.NUMBERED.inc(done.count)
+                metrics.BATCH_EVENTS.observe(done.count)
+                metrics.BATCH_SECONDS.observe(self.answered - began)
             await self._publish(conn, done)
             events += done.count
             if done.count < self._limits.batch_events:
@@ -134,7 +150,7 @@ class Listener:
         if self._publisher.resting:
             return
         if done.events or not done.count:
-            await self._publisher.publish(Batch(done.epoch, done.last_seq, done.events))
+            await self._send(Batch(done.epoch, done.last_seq, done.events))
             return
         sent, after = True, done.first_seq - 1
         while sent and after < done.last_seq:
@@ -146,13 +162,23 @@ class Listener:
                     limit=done.count,
                     max_bytes=self._limits.message_bytes,
                 )
-            page_batch = Batch(done.epoch, page.upto, tuple(page.events))
-            sent = await self._publisher.publish(page_batch)
+            sent = await self._send(Batch(done.epoch, page.upto, tuple(page.events)))
             after = page.upto
+
+    async def _send(self, batch: Batch, *, to_epoch: str | None = None) -> bool:
+        """Publish, and say whether that worked: if not, the hubs will read the log."""
+        if not await self._publisher.publish(batch, to_epoch=to_epoch):
+            metrics.PUBLISH_FAILURES.inc()
+            return False
+        self.published = time.monotonic()
+        if batch.events:
+            metrics.TO_PUBLISH.observe(self._gauges.lag(batch.events[0]))
+            metrics.PUBLISHED_BYTES.inc(sum(len(event.body.encode()) for event in batch.events))
+        return True
 
     async def _wait(self, conn: Connection, seconds: float | None) -> None:
         """Return when the server has sent something, we are to stop, or it is time to look:
-        after so many seconds, or at the next tick.
+        after so many seconds, or at the next tick. Until then, say where the log stands.
 
         Not psycopg's `notifies()`: a statement inside its loop deadlocks, and outside of it
         every payload is kept in memory. Nobody here reads one, so they are dropped unread.
@@ -166,11 +192,19 @@ class Listener:
             pass
 
     async def _wait_for_notify(self, conn: Connection) -> None:
-        tick = self._limits.tick_seconds
-        while not await self._readable(conn, tick or self._limits.round_trip_seconds) and not tick:
-            # No tick to notice by that the server has vanished without a word.
-            async with asyncio.timeout(self._limits.round_trip_seconds):
-                await conn.execute("SELECT 1")
+        look_at = time.monotonic() + (self._limits.tick_seconds or math.inf)
+        longest = min(ANNOUNCE_SECONDS, self._limits.round_trip_seconds)
+        while not await self._readable(conn, min(longest, look_at - time.monotonic())):
+            if time.monotonic() >= look_at:
+                break
+            await self._announce(conn)
+
+    async def _announce(self, conn: Connection) -> None:
+        """Without a look at the inbox; also to notice a server that has vanished without a word."""
+        async with asyncio.timeout(self._limits.round_trip_seconds):
+            state = await eventlog.state(conn)
+        self.answered = time.monotonic()
+        await self._publish(conn, Sequenced(state.epoch, state.last_seq + 1, state.last_seq, ()))
 
     async def _readable(self, conn: Connection, seconds: float) -> bool:
         loop = asyncio.get_running_loop()

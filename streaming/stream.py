@@ -8,6 +8,7 @@ import random
 import time
 from collections.abc import AsyncGenerator
 
+from attune import logs
 from executions.filters import Filter
 from streaming import frames, metrics, sse
 from streaming.access import Access, AccessRegistry
@@ -42,13 +43,14 @@ class Stream:
         viewer: Viewer,
         connection: Connection,
     ) -> None:
-        self._hub = hub
+        self._hub, self._meter = hub, hub.meter
         self._accesses = accesses
         self._asked = asked
         self._briefing = Briefing(hub, asked)
         self._beginning = beginning
         self._catching_up = beginning.start.resumed
         self._viewer = viewer
+        self.fields = logs.bound()  # of the request, for what others log about this stream
         self._connection = connection
         self._subscriber: Subscriber
         self._access: Access
@@ -73,6 +75,7 @@ class Stream:
             while True:
                 if data:
                     self._writing_since, self._in_hand = time.monotonic(), len(data)
+                    self._meter.bytes += len(data)
                     self._hub.streams.attend(self)
                     yield data
                     self._writing_since, self._in_hand = math.inf, 0
@@ -133,6 +136,7 @@ class Stream:
         )
 
     def _write(self, data: bytes, now: float) -> None:
+        self._meter.bytes += len(data)
         if not self._connection.write(data):
             self._hub.streams.attend(self)
         self._beat_at = now + self._hub.limits.heartbeat_seconds
@@ -140,6 +144,7 @@ class Stream:
     def cut(self) -> None:
         """Cut the connection of a client that takes nothing."""
         metrics.CLOSES.labels("cut").inc()
+        logger.info("action=stream state=ended reason=cut", extra={logs.EXTRA: self.fields})
         self._writing_since = math.inf  # once is enough
         self._connection.abort()
 
@@ -195,6 +200,7 @@ class Stream:
     def _close(self, reason: str, *, reconnect: bool) -> bytes:
         self._over = True
         metrics.CLOSES.labels(reason).inc()
+        logger.info("action=stream state=ended reason=%s", reason)
         retry = random.randint(*SPREAD_MILLISECONDS) if reconnect else None
         return frames.close(reason, reconnect=reconnect, retry_milliseconds=retry)
 
@@ -268,6 +274,7 @@ class Stream:
         first_beat = time.monotonic() + self._hub.limits.heartbeat_seconds
         self._hub.streams.add(self, at=min(first_beat, self._ends))
         metrics.STREAMS.inc()
+        logger.info("action=stream state=open position=%s", self._subscriber.position)
 
     def _leave(self) -> None:
         self._subscriber.close()

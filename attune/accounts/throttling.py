@@ -23,6 +23,7 @@ from redis.retry import Retry
 from rest_framework.exceptions import Throttled
 
 from attune import redisurl
+from attune.accounts import metrics
 
 logger = logging.getLogger("attune.login")
 
@@ -64,6 +65,7 @@ def begin(username: str, address: str) -> Attempt:
     ):
         count, seconds = get_counters().count(key)
         if count > most:
+            metrics.FAILURES.labels("throttled").inc()
             logger.warning("action=login state=throttled address=%s", address)
             raise Throttled(wait=math.ceil(seconds))
     return attempt

@@ -4,5 +4,5 @@ from executions.migrations._sql import RunSQLFile
 
 
 class Migration(migrations.Migration):
-    dependencies = [("executions", "0007_moves")]
-    operations = [RunSQLFile("0009_epoch")]
+    dependencies = [("executions", "0008_validate")]
+    operations = [RunSQLFile("0009_epoch", locks={})]

@@ -1,8 +1,0 @@
-from django.db import migrations
-
-from executions.migrations._sql import RunSQLFile
-
-
-class Migration(migrations.Migration):
-    dependencies = [("executions", "0008_validate")]
-    operations = [RunSQLFile("0009_row_trigger", locks={"attune.execution": "SHARE ROW EXCLUSIVE"})]
