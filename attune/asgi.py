@@ -12,12 +12,14 @@ _django = get_asgi_application()
 
 # These need the apps to be loaded.
 from attune.accesslog import hide_secrets  # noqa: E402
+from attune.logs import take_over_uvicorn  # noqa: E402
 from attune.requests import with_request_ids  # noqa: E402
 from attune.sizes import bounded_bodies, bounded_heads  # noqa: E402
 from attune.slowness import guard_servers  # noqa: E402
 from attune.static import static_files  # noqa: E402
 from streaming.asgi import is_for_stream, with_probes, with_streams  # noqa: E402
 
+take_over_uvicorn()
 _limits = settings.ATTUNE
 # Of web processes only: a migration may take its time. Waiting for a lock is included.
 _milliseconds = round(_limits.query_seconds * 1000)

@@ -45,6 +45,14 @@ def bound() -> Mapping[str, Any]:
     return _fields.get() or {}
 
 
+def take_over_uvicorn() -> None:
+    """Let what uvicorn logs come in our format. Its levels stay, which a dictConfig would reset."""
+    for name in ("uvicorn", "uvicorn.access"):
+        logger = logging.getLogger(name)
+        logger.handlers.clear()
+        logger.propagate = True
+
+
 def _bound_to(record: logging.LogRecord) -> Mapping[str, Any]:
     own: Mapping[str, Any] | None = getattr(record, EXTRA, None)
     return bound() if own is None else own

@@ -295,9 +295,6 @@ LOGGING = {
         "attune": {"level": env.text("ATTUNE_LOG_LEVEL", "INFO").upper()},
         # Where one sits beside the terminal, its own requests say nothing new.
         "attune.request": {"level": "WARNING"} if IS_LOCAL else {},
-        # In our format, too.
-        "uvicorn": {"handlers": [], "propagate": True},
-        "uvicorn.access": {"handlers": [], "propagate": True},
         "django.security.DisallowedHost": {"filters": ["no_traceback"]},
     },
 }
