@@ -22,6 +22,7 @@ from streaming.messages import Batch
 from streaming.publisher import Publisher
 from streaming.subscriber import Subscriber
 from tests.integration.test_hub import (
+    WAIT_SECONDS,
     collect,
     count_of,
     epoch,
@@ -69,6 +70,14 @@ def change(conn: Connection, *refs: str) -> range:
 
 async def publish(publisher: Publisher, conn: Connection, seqs: range) -> None:
     assert await publisher.publish(Batch(epoch(conn), seqs.stop - 1, logged(conn, seqs)))
+
+
+async def settled(hub: Hub, publisher: Publisher, conn: Connection) -> None:
+    """Wait until every shard is heard: what came before the subscription has been read by then."""
+    async with asyncio.timeout(WAIT_SECONDS):
+        while not all(follower.heard for follower in hub._followers):
+            await publisher.publish(Batch(epoch(conn), hub.position.seq, ()))
+            await asyncio.sleep(0.02)
 
 
 def narrow(hub: Hub) -> None:
@@ -154,7 +163,7 @@ async def test_it_puts_together_what_the_shards_bring(
     conn: Connection, database: str, servers: list[EmbeddedRedis]
 ) -> None:
     async with running_hub(database, **NEVER) as hub, Publisher(Layer.all()) as publisher:
-        await until(lambda: all(groups(server) for server in servers))
+        await settled(hub, publisher, conn)
         stream = subscribe(hub, Filter(), 0)
         pages = count_of("attune_log_reads_total")
         for refs in (["alpha.run", "beta.run"], ["beta.run"], ["alpha.run"] * 3):
@@ -169,7 +178,7 @@ async def test_it_keeps_what_does_not_need_the_dead_shard_live(
     conn: Connection, database: str, servers: list[EmbeddedRedis]
 ) -> None:
     async with running_hub(database, **NEVER) as hub, Publisher(Layer.all()) as publisher:
-        await until(lambda: groups(servers[1]))
+        await settled(hub, publisher, conn)
         stream = subscribe(hub, BETA, 0)
         narrow(hub)
         servers[0].stop()
