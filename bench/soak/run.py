@@ -85,8 +85,10 @@ def run(plan: Plan, strikes: Mapping[str, Strike], cluster: Cluster, folder: Pat
     variables = {
         "ATTUNE_ACCESS_TOKEN_SECONDS": f"{life:.0f}",
         "ATTUNE_HEARTBEAT_SECONDS": "4",
-        # Full within minutes: what grows then is a leak.
+        # Full within minutes, the pools as soon as all have connected: what grows then is a leak.
         "ATTUNE_RING_EVENTS": "1000",
+        "ATTUNE_DATABASE_CONNECTIONS": "3",
+        "ATTUNE_LOG_CONNECTIONS": "2",
     }
     system = System(cluster, folder, server=plan.server, workers=2, webs=2, variables=variables)
     began = time.monotonic()
