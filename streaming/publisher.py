@@ -19,8 +19,8 @@ logger = logging.getLogger("attune.worker")
 
 # After a failure a shard is left alone for so long; streams live on the log meanwhile.
 REST_SECONDS = 1.0
-# How long the others wait for a shard that does not answer, before it is left behind.
-PATIENCE_SECONDS = 0.1
+# How long a shard that has answered waits for one that does not, before that is left behind.
+PATIENCE_SECONDS = 0.25
 
 
 class Publisher:
@@ -57,6 +57,7 @@ class Publisher:
         sending = [outlet.begin(part, to_epoch) for outlet, part in parts if outlet.free]
         if not sending:
             return False
+        await asyncio.wait(sending, return_when=asyncio.FIRST_COMPLETED)
         done, _ = await asyncio.wait(sending, timeout=PATIENCE_SECONDS)
         taken = [task.result() for task in done]
         return any(taken)

@@ -69,7 +69,7 @@ def change(conn: Connection, *refs: str) -> range:
 
 
 async def publish(publisher: Publisher, conn: Connection, seqs: range) -> None:
-    assert await publisher.publish(Batch(epoch(conn), seqs.stop - 1, logged(conn, seqs)))
+    await publisher.publish(Batch(epoch(conn), seqs.stop - 1, logged(conn, seqs)))
 
 
 async def settled(hub: Hub, publisher: Publisher, conn: Connection) -> None:
