@@ -11,7 +11,7 @@ import os
 from datetime import timedelta
 from typing import Any
 
-from attune import env, limits, redisurl
+from attune import __version__, env, limits, redisurl
 from attune.accesslog import without_traceback
 from attune.local.paths import local_paths
 
@@ -249,7 +249,7 @@ REST_FRAMEWORK = {
 SPECTACULAR_SETTINGS = {
     "TITLE": "attune",
     "DESCRIPTION": "Executions of an automation platform: as they are, and as they change.",
-    "VERSION": "1",
+    "VERSION": __version__,
     "OAS_VERSION": "3.1.0",
     "ENUM_NAME_OVERRIDES": {"Status": "executions.status.STATUSES"},
     "PREPROCESSING_HOOKS": ["executions.api.openapi.one_path_each"],

@@ -45,7 +45,7 @@ def add_stream(result: Schema, **_: Any) -> Schema:
     filters = [told for told in listed if told["name"] in parameters.FILTERS]
     result["paths"][STREAM] = {"get": _stream(filters)}
     result["components"]["securitySchemes"]["ticket"] = _TICKET
-    result["components"]["schemas"] |= _FRAMES
+    result["components"]["schemas"] |= FRAMES
     return result
 
 
@@ -136,7 +136,7 @@ _SEQ: Schema = {"type": "integer", "minimum": 0}
 _TEXT: Schema = {"type": "string"}
 _YES_OR_NO: Schema = {"type": "boolean"}
 _ENDED = _object("", id={"type": "integer"}, status=_one_of(*STATUSES))
-_FRAMES: Schema = {
+FRAMES: Schema = {
     "StreamConnected": _object(
         "Where the stream begins.",
         epoch=_TEXT,
