@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: run test lint format bench bench-quick faults fuzz psql clean
+.PHONY: run test lint format bench bench-quick faults faults-machines soak upgrade-check fuzz psql clean
 .DEFAULT_GOAL := run
 
 run: $(VENV)/.run
@@ -39,6 +39,20 @@ bench-quick: $(VENV)/.bench
 # Breaks things while writers write and clients read, and counts what went wrong.
 faults: $(VENV)/.dev
 	$(BIN)/python -m bench.faults $(ARGS)
+
+# The same on eight hosts, each cut off from each; needs root, for network namespaces.
+faults-machines: $(VENV)/.dev
+	$(BIN)/python -m bench.faults --only machines --only redis-failover $(ARGS)
+
+# Load and random faults for so many minutes; nothing may be lost, and nothing may grow.
+MINUTES ?= 60
+soak: $(VENV)/.dev
+	$(BIN)/python -m bench.soak --minutes $(MINUTES) $(ARGS)
+
+# Every migration, there and back, on a table of so many rows that is written to meanwhile.
+ROWS ?= 10000000
+upgrade-check: $(VENV)/.dev
+	$(BIN)/python -m bench.upgrade --rows $(ROWS) $(ARGS)
 
 # 100,000 made-up requests to either web server; ARGS="--requests 1000000 --seed 7".
 fuzz: $(VENV)/.dev

@@ -9,18 +9,18 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import psycopg
 from django.core.exceptions import ImproperlyConfigured
 from psycopg.conninfo import conninfo_to_dict
+
+from attune import redisurl
 
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off"})
 # A scheme, a host and a port, in the form that browsers send; nothing that matches many.
 _ORIGIN = re.compile(r"https?://([a-z0-9.-]+|\[[0-9a-f:]+\])(:[0-9]{1,5})?")
 MOST_PORT = 65_535
-_REDIS_SCHEMES = frozenset({"redis", "rediss", "unix"})
 
 
 def refuse(name: str, reason: str) -> ImproperlyConfigured:
@@ -136,9 +136,10 @@ def redis_urls(name: str, *, default: str = "") -> list[str]:
     """Return the Redis URLs, one a shard."""
     urls = words(name, default=[default] if default else [])
     for url in urls:
-        scheme = urlsplit(url).scheme
-        if scheme not in _REDIS_SCHEMES or url == f"{scheme}://":
-            raise refuse(name, "not a Redis URL; expected redis://host:6379/0 (commas between)")
+        try:
+            redisurl.check(url)
+        except ValueError as exc:
+            raise refuse(name, str(exc)) from exc
     if not urls:
         raise refuse(name, "names no Redis; expected redis://host:6379/0")
     return urls

@@ -11,7 +11,7 @@ import os
 from datetime import timedelta
 from typing import Any
 
-from attune import env, limits
+from attune import env, limits, redisurl
 from attune.accesslog import without_traceback
 from attune.local.paths import local_paths
 
@@ -116,16 +116,25 @@ REDIS_URLS = env.redis_urls("REDIS_URL", default=_urls["REDIS_URL"] if IS_LOCAL 
 # What else is kept in Redis, in the first of them; not shared with an installation whose key
 # is another one.
 REDIS_PREFIX = f"attune:{hashlib.sha256(b'attune.redis:' + SECRET_KEY.encode()).hexdigest()[:8]}:"
-CHANNEL_LAYERS = {
-    "default": {
+
+
+def _layer(urls: list[str]) -> dict[str, Any]:
+    return {
         "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
         "CONFIG": {
-            "hosts": REDIS_URLS,
-            # Signed and encrypted: whoever can write to Redis can delay an event, but neither
-            # forge nor read one.
+            "hosts": [redisurl.layer_host(url) for url in urls],
+            # Sealed: whoever can write to Redis can delay an event, but neither forge nor
+            # read one. See streaming/sealing.py.
+            "serializer_format": "attune-sealed",
             "symmetric_encryption_keys": [f"attune.layer:{SECRET_KEY}"],
         },
     }
+
+
+# Events go by a layer for each Redis (streaming/shards.py), which says itself what goes where.
+CHANNEL_LAYERS = {
+    "default": _layer(REDIS_URLS),
+    **{f"shard{number}": _layer([url]) for number, url in enumerate(REDIS_URLS)},
 }
 
 # --- the application ----------------------------------------------------------------------

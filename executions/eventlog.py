@@ -137,7 +137,7 @@ async def listen(conn: Connection) -> tuple[Position, str]:
     await conn.execute(f"LISTEN {CHANNEL}")
     await conn.execute("SELECT pg_advisory_lock_shared(%s, %s)", _WORKER_LOCK)
     cursor = await conn.execute(
-        "SELECT epoch, last_seq, previous_epoch FROM attune.stream_open_v1()"
+        "SELECT epoch, last_seq, previous_epoch FROM attune.stream_open_v2()"
     )
     epoch, last_seq, previous_epoch = _only(await cursor.fetchone())
     return Position(epoch, last_seq), previous_epoch

@@ -25,9 +25,13 @@ class Meter:
         metrics.EVENTS_IN.inc(len(events))
         self._oldest = self._oldest or events[0]
 
-    def written(self, events: int) -> None:
-        """Called after a round of writes, in which the streams took so many events."""
+    def begin(self) -> Event | None:
+        """Called before a round of writes; return the oldest event that it is about."""
         oldest, self._oldest = self._oldest, None
+        return oldest
+
+    def written(self, events: int, oldest: Event | None) -> None:
+        """Called after a round of writes, in which the streams took so many events."""
         metrics.EVENTS_OUT.inc(events)
         if events and oldest is not None:
             metrics.TO_SOCKET.observe(self._gauges.lag(oldest))

@@ -29,6 +29,7 @@ SLOW = Gauge(
 FILE_LIMIT = Gauge(
     "attune_file_limit", "Files a web process may open; a stream is one.", multiprocess_mode=SUM
 )
+TASKS = Gauge("attune_tasks", "asyncio tasks of this process.", multiprocess_mode=SUM)
 EVENTS_OUT = Counter("attune_stream_events", "Events handed to streams.")
 BYTES_OUT = Counter("attune_stream_bytes", "Bytes handed to streams, heartbeats included.")
 UNSENT = Gauge(
@@ -56,6 +57,7 @@ TO_SOCKET = Histogram(
 EVENTS_IN = Counter("attune_hub_events", "Events the hub took over, from layer or log.")
 EVALUATIONS = Counter("attune_filter_evaluations", "Filters held against an event.")
 REPLAYS = Counter("attune_log_reads", "Pages of the log read for streams and after gaps.")
+SHARDS = Gauge("attune_hub_shards", "Redis shards that the hub follows.", multiprocess_mode=SUM)
 REPAIRS = Counter("attune_hub_repairs", "Times the hub had to read the log after a gap.")
 RESUBSCRIBES = Counter("attune_hub_reconnects", "Times the hub lost layer or log, and began anew.")
 RING_EVENTS = Gauge("attune_ring_events", "Recent events in memory.", multiprocess_mode=SUM)

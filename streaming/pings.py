@@ -6,10 +6,11 @@ import asyncio
 import time
 from collections.abc import Sequence
 
-from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
+
+from attune import redisurl
 
 TIMEOUT_SECONDS = 1.0
 
@@ -20,7 +21,7 @@ class Pings:
     def __init__(self, urls: Sequence[str]) -> None:
         # One more try at once: the server may have closed a connection that was idle.
         self._shards = [
-            Redis.from_url(
+            redisurl.connect_async(
                 url,
                 socket_timeout=TIMEOUT_SECONDS,
                 socket_connect_timeout=TIMEOUT_SECONDS,

@@ -7,6 +7,7 @@ of them reads what the client has sent, but for the credential of `/metrics`.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from collections.abc import Mapping
@@ -16,6 +17,7 @@ from typing import Any, Protocol
 from attune import exposition
 from executions import errors
 from executions.errors import Code
+from streaming import metrics
 from streaming.checks import Report
 from streaming.gauges import DatabaseGauges
 
@@ -80,6 +82,7 @@ async def _metrics(asked: Asked, process: Process) -> Answer:
         challenge = {"WWW-Authenticate": 'Bearer realm="metrics"'} if status == 401 else {}
         return _json(status, errors.body(why, _CODES[status]), challenge)
     await (await process.gauges()).refresh()
+    metrics.TASKS.set(len(asyncio.all_tasks()))
     return Answer(200, exposition.text(), {"Content-Type": exposition.CONTENT_TYPE})
 
 

@@ -63,7 +63,7 @@ async def _start() -> Streaming:
         bouncer=bool(settings.LISTEN_DATABASE),
     )
     accesses = AccessRegistry(check_seconds=limits.access_check_seconds)
-    hub = Hub(Layer(), log, limits)
+    hub = Hub(Layer.all(), log, limits)
     await hub.__aenter__()
     # What is loaded now stays: looking it over again and again for garbage takes 50 ms a time,
     # during which no stream gets anything.

@@ -114,24 +114,24 @@ class Stream:
         Writing here is the short way, for a stream that waits at the end of the log; whatever
         else is to be done, the task does.
         """
-        events = 0
+        events, subscriber = 0, self._subscriber
         if self._may_write(now):
-            chunk = self._subscriber.recent()
+            chunk = subscriber.recent()
             if chunk is not None:
                 events = len(chunk.frames)
                 if chunk.data:  # an empty write would end the response
                     self._write(chunk.data, now)
-            if not self._subscriber.behind:
+            if not subscriber.behind:
                 return events
-        self._subscriber.wake()
+        subscriber.wake()
         return events
 
     def _may_write(self, now: float) -> bool:
         return (
             self._idle
             and now < self._ends
+            and now < self._access.stale_at
             and self._access.rights is self._rights
-            and not self._access.stale(now)
             and self._connection.ready
         )
 
@@ -165,7 +165,7 @@ class Stream:
             if ending:
                 return ending
             self._follow_rights()
-            held_back = self._access.stale(now) or now < self._log_retry_at
+            held_back = now >= self._access.stale_at or now < self._log_retry_at
             data = None if held_back else await self._take()
             if data:
                 return data

@@ -22,6 +22,7 @@ from redis.exceptions import RedisError
 from redis.retry import Retry
 from rest_framework.exceptions import Throttled
 
+from attune import redisurl
 from attune.accounts import metrics
 
 logger = logging.getLogger("attune.login")
@@ -74,7 +75,7 @@ class Counters:
     """Counts that begin anew a fixed time after their first."""
 
     def __init__(self, url: str, *, prefix: str, window_seconds: float) -> None:
-        self._redis: Redis = Redis.from_url(
+        self._redis: Redis = redisurl.connect(
             url,
             socket_timeout=TIMEOUT_SECONDS,
             socket_connect_timeout=TIMEOUT_SECONDS,

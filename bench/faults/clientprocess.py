@@ -9,10 +9,11 @@ import asyncio
 import contextlib
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from bench.faults.clients import CONNECT_SECONDS, NEVER_READING, Client, ClientSpec, Mute
+from bench.faults.clients import CONNECT_SECONDS, NEVER_READING, Client, ClientSpec, Life, Mute
 
 OPEN_AT_ONCE = 20
 
@@ -24,12 +25,12 @@ class Clients:
         self._clients: list[Client] = []
         self._tasks: list[asyncio.Task[None]] = []
 
-    async def open(self, specs: list[dict[str, Any]], ports: list[int]) -> int:
+    async def open(self, specs: list[dict[str, Any]], addresses: list[tuple[str, int]]) -> int:
         """Start the clients and wait until each has been told that it is connected."""
         limit = asyncio.Semaphore(OPEN_AT_ONCE)
 
         async def start(spec: ClientSpec) -> None:
-            client = (Mute if spec.pace == NEVER_READING else Client)(spec, ports)
+            client = (Mute if spec.pace == NEVER_READING else Client)(spec, addresses)
             async with limit:
                 self._clients.append(client)
                 self._tasks.append(asyncio.create_task(client.run(), name=spec.name))
@@ -53,7 +54,7 @@ class Clients:
 
     async def positions(self) -> list[int]:
         """Return where those are that read at all."""
-        return [c.position for c in self._clients if c.spec.pace != NEVER_READING]
+        return [client.position for client in self._readers()]
 
     async def collect(self, file: str) -> int:
         """End all clients and write what they went through into `file`."""
@@ -63,10 +64,27 @@ class Clients:
         for client, error in zip(self._clients, ended, strict=True):
             if not isinstance(error, asyncio.CancelledError):
                 client.life.troubles[f"ended by itself: {error!r}"] += 1
-        readers = [client for client in self._clients if client.spec.pace != NEVER_READING]
-        lives = [vars(life) for client in readers for life in client.lives if life.start >= 0]
-        Path(file).write_text(json.dumps(lives), encoding="utf-8")
-        return len(lives)
+        return _write(file, [life for client in self._readers() for life in client.lives])
+
+    async def turn(self, file: str) -> int:
+        """Write what they went through so far into `file`, and let all go on from there."""
+        return _write(file, [life for client in self._readers() for life in client.turn()])
+
+    async def renew(self, tokens: dict[str, str]) -> int:
+        """Hand out new tokens, new ones by old ones, for the next time that each connects."""
+        for client in self._clients:
+            token = tokens.get(client.spec.token, client.spec.token)
+            client.spec = replace(client.spec, token=token)
+        return len(self._clients)
+
+    def _readers(self) -> list[Client]:
+        return [client for client in self._clients if client.spec.pace != NEVER_READING]
+
+
+def _write(file: str, lives: list[Life]) -> int:
+    begun = [vars(life) for life in lives if life.start >= 0]
+    Path(file).write_text(json.dumps(begun), encoding="utf-8")
+    return len(begun)
 
 
 async def _main() -> None:

@@ -7,6 +7,7 @@ all, and a thousand of them fit beside what is tested.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import random
 import socket
@@ -25,7 +26,8 @@ CONNECT_SECONDS = 30.0
 READ_SECONDS = 20.0
 READ_BYTES = 64 * 1024
 SLOW_BYTES, SLOW_SECONDS = 1024, 0.05
-CUT_SECONDS = (0.02, 1.5)  # how long a client that reconnects at random keeps a connection
+CUT_SECONDS = 0.02  # that a client which reconnects at random keeps a connection, at the least
+MUTE_SECONDS = 60.0  # after which one that never reads hangs up and comes again
 
 STEADY, SLOW, NEVER_READING = "steady", "slow", "never reading"
 # Both hang up at random. One comes back with its last id; the other forgets all, as a page
@@ -44,6 +46,7 @@ class ClientSpec:
     token: str
     pace: str = STEADY
     seed: int = 0
+    keep_seconds: float = 1.5  # a connection, at the most, where it reconnects at random
 
 
 @dataclass
@@ -69,14 +72,14 @@ class Life:
 class Client:
     """One client: connects, reads, and comes back with its last id, until cancelled."""
 
-    def __init__(self, spec: ClientSpec, ports: Sequence[int]) -> None:
+    def __init__(self, spec: ClientSpec, addresses: Sequence[tuple[str, int]]) -> None:
         self.spec = spec
         self.lives = [Life(spec.name)]
         self.connected = asyncio.Event()
         self.draining = False
         self.last_id: str | None = None
         self._position = -1
-        self._ports = ports
+        self._addresses = [(host, port) for host, port in addresses]  # as JSON has them
         self._random = random.Random(spec.seed)
         self._retry = RETRY_SECONDS
         self._writer: asyncio.StreamWriter | None = None
@@ -88,6 +91,12 @@ class Client:
     @property
     def life(self) -> Life:
         return self.lives[-1]
+
+    def turn(self) -> list[Life]:
+        """Return the lives so far, and begin one where this one stands."""
+        lives, self.draining = self.lives, False
+        self.lives = [Life(self.spec.name, start=self._position, since=time.monotonic())]
+        return lives
 
     def cut(self) -> None:
         """Drop the connection, as a network does."""
@@ -124,7 +133,7 @@ class Client:
             if self.spec.pace == SLOW:
                 # Else the kernel reads for us, megabytes of it.
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8 * SLOW_BYTES)
-            address = ("127.0.0.1", self._random.choice(self._ports))
+            address = self._random.choice(self._addresses)
             await asyncio.get_running_loop().sock_connect(sock, address)
             reader, writer = await asyncio.open_connection(sock=sock, limit=READ_BYTES)
         except BaseException:
@@ -143,7 +152,7 @@ class Client:
             raise WireError("the stream is not chunked")
         self.life.connects += 1
         chunked, frames = Chunked(), Frames()
-        cut_at = time.monotonic() + self._random.uniform(*CUT_SECONDS)
+        cut_at = time.monotonic() + self._random.uniform(CUT_SECONDS, self.spec.keep_seconds)
         while not chunked.ended:
             data = await self._read(reader, cut_at)
             if not data:
@@ -213,15 +222,21 @@ class Mute(Client):
     """Asks for a stream and never reads it."""
 
     async def run(self) -> None:
+        while True:
+            with contextlib.suppress(OSError):
+                await self._ask()
+            await asyncio.sleep(RETRY_SECONDS)
+
+    async def _ask(self) -> None:
         with socket.socket() as sock:
             sock.setblocking(False)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             loop = asyncio.get_running_loop()
-            address = ("127.0.0.1", self._random.choice(self._ports))
+            address = self._random.choice(self._addresses)
             await loop.sock_connect(sock, address)
             await loop.sock_sendall(sock, request(self.spec, address, None))
             self.connected.set()
-            await loop.create_future()
+            await asyncio.sleep(MUTE_SECONDS)
 
 
 def request(spec: ClientSpec, address: tuple[str, int], last_id: str | None) -> bytes:

@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
@@ -45,14 +45,15 @@ class Harvest:
 class Fleet:
     """Starts the process of the clients; leaving the context ends it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, place: Sequence[str] = ()) -> None:
         self._folder = folder
+        self._place = [*place]  # what its command line begins with
         self._members: list[Member] = []
 
     def __enter__(self) -> Fleet:
         self._log = (self._folder / "clients.log").open("wb")
         self._child = subprocess.Popen(
-            [sys.executable, "-m", "bench.faults.clientprocess"],
+            [*self._place, sys.executable, "-m", "bench.faults.clientprocess"],
             cwd=PROJECT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -77,10 +78,11 @@ class Fleet:
         self._child.stdout.close()
         self._log.close()
 
-    def open(self, members: list[Member], ports: list[int]) -> None:
+    def open(self, members: list[Member], addresses: list[tuple[str, int]]) -> None:
         """Start these clients; returns once all of them are connected."""
         self._members += members
-        self._call("open", specs=[asdict(member.spec) for member in members], ports=ports)
+        specs = [asdict(member.spec) for member in members]
+        self._call("open", specs=specs, addresses=addresses)
 
     def cut(self) -> None:
         """Drop all connections in the same moment."""
@@ -93,10 +95,21 @@ class Fleet:
         found: list[int] = self._call("positions")
         return found
 
+    def renew(self, tokens: Mapping[str, str]) -> None:
+        """Hand out new tokens, new ones by old ones."""
+        self._call("renew", tokens=dict(tokens))
+
     def collect(self) -> Harvest:
         """End all clients and return what they went through."""
+        return self._harvest("collect")
+
+    def turn(self) -> Harvest:
+        """Return what all clients went through since the last time, and let them go on."""
+        return self._harvest("turn")
+
+    def _harvest(self, do: str) -> Harvest:
         file = self._folder / "clients.json"
-        self._call("collect", file=str(file))
+        self._call(do, file=str(file))
         members = {member.spec.name: member for member in self._members}
         harvest = Harvest([], [], 0, Counter(), Counter(), Counter())
         for life in json.loads(file.read_text(encoding="utf-8")):

@@ -34,21 +34,21 @@ def usual(place: Place) -> list[Member]:
     ended = Watch(statuses=frozenset({"completed", "failed"}))
     restricted = Watch(packs=hidden, hidden=hidden)
     return [
-        _member(place, "all 1", everything, admin, healthy=True),
-        _member(place, "all 2", everything, admin, healthy=True),
-        _member(place, "one execution", one, admin),
-        _member(place, "one pack", alpha, admin),
-        _member(place, "by status", ended, admin),
-        _member(place, "outsider", outside, outsider),
-        _member(place, "outsider at the restricted pack", restricted, outsider),
-        _member(place, "slow", everything, admin, pace=SLOW),
-        _member(place, "all, reconnecting", everything, admin, pace=RECONNECTING),
-        _member(place, "one execution, reconnecting", one, admin, pace=RECONNECTING),
-        _member(place, "by status, reconnecting", ended, admin, pace=RECONNECTING),
-        _member(place, "outsider, reconnecting", outside, outsider, pace=RECONNECTING),
-        _member(place, "all, reloading", everything, admin, pace=RELOADING),
-        _member(place, "by status, reloading", ended, admin, pace=RELOADING),
-        _member(place, "outsider, reloading", outside, outsider, pace=RELOADING),
+        member(place, "all 1", everything, admin, healthy=True),
+        member(place, "all 2", everything, admin, healthy=True),
+        member(place, "one execution", one, admin),
+        member(place, "one pack", alpha, admin),
+        member(place, "by status", ended, admin),
+        member(place, "outsider", outside, outsider),
+        member(place, "outsider at the restricted pack", restricted, outsider),
+        member(place, "slow", everything, admin, pace=SLOW),
+        member(place, "all, reconnecting", everything, admin, pace=RECONNECTING),
+        member(place, "one execution, reconnecting", one, admin, pace=RECONNECTING),
+        member(place, "by status, reconnecting", ended, admin, pace=RECONNECTING),
+        member(place, "outsider, reconnecting", outside, outsider, pace=RECONNECTING),
+        member(place, "all, reloading", everything, admin, pace=RELOADING),
+        member(place, "by status, reloading", ended, admin, pace=RELOADING),
+        member(place, "outsider, reloading", outside, outsider, pace=RELOADING),
     ]
 
 
@@ -56,7 +56,7 @@ def reconnecting(place: Place) -> list[Member]:
     token = place.token("all")
     watches = [Watch(), Watch(packs=frozenset({"beta"})), Watch(statuses=frozenset({"running"}))]
     return [
-        _member(place, f"reconnecting {n}", watches[n % 3], token, pace=RECONNECTING)
+        member(place, f"reconnecting {n}", watches[n % 3], token, pace=RECONNECTING)
         for n in range(12)
     ]
 
@@ -68,23 +68,23 @@ def storm(place: Place) -> list[Member]:
     members = []
     for n in range(STORM_CLIENTS):
         if n % 10 == 0:
-            members.append(_member(place, f"storm {n}", Watch(), admin))
+            members.append(member(place, f"storm {n}", Watch(), admin))
         elif n % 10 == 1:
-            members.append(_member(place, f"storm {n}", Watch(hidden=hidden), outsider))
+            members.append(member(place, f"storm {n}", Watch(hidden=hidden), outsider))
         else:
             one = Watch(executions=frozenset({place.pinned[n % len(place.pinned)]}))
-            members.append(_member(place, f"storm {n}", one, admin))
+            members.append(member(place, f"storm {n}", one, admin))
     return members
 
 
 def mutes(place: Place) -> list[Member]:
     token = place.token("all")
     return [
-        _member(place, f"mute {n}", Watch(), token, pace=NEVER_READING) for n in range(MUTE_CLIENTS)
+        member(place, f"mute {n}", Watch(), token, pace=NEVER_READING) for n in range(MUTE_CLIENTS)
     ]
 
 
-def _member(
+def member(
     place: Place,
     name: str,
     watch: Watch,

@@ -42,9 +42,19 @@ class Scenario:
     before: float = 2.0
     after: float = 3.0
     drain: float = 40.0
+    system: type[System] = System
     steps_clock: bool = False  # a PostgreSQL of its own, under a clock of its own
     database_down: bool = False  # writers may lose their connection
     growth_limit: float | None = None  # MiB that the web process may grow by
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """A partition of the network, from `began` to `healed`."""
+
+    what: str
+    began: float
+    healed: float
 
 
 class Trial:
@@ -62,6 +72,7 @@ class Trial:
         self.clock: Clock | None = None
         self.marks: list[float] = []
         self.notes: list[str] = []
+        self.cuts: list[Cut] = []
 
     def mark(self) -> None:
         """Measure recovery from this moment: the end of the fault, or its beginning where the
@@ -110,7 +121,7 @@ def _run(
     with ExitStack() as stack:
         if scenario.steps_clock:
             cluster, clock = stack.enter_context(stepping_cluster(folder / "clock"))
-        system = System(
+        system = scenario.system(
             cluster,
             folder,
             server=outcome.server,
@@ -119,32 +130,46 @@ def _run(
             variables=scenario.variables | (clock.env if clock is not None else {}),
         )
         stack.enter_context(system)
-        trial = Trial(system, stack.enter_context(Fleet(folder)), scenario, outcome.seed, repeats)
+        fleet = stack.enter_context(Fleet(folder, place=system.place("client")))
+        trial = Trial(system, fleet, scenario, outcome.seed, repeats)
         trial.clock = clock
-        truth, harvest, caught_up = _strike(trial, outcome)
-    _report(outcome, trial, truth, harvest)
-    _judge(outcome, trial, check(truth, harvest.received), caught_up)
+        truth, harvest, caught_up = strike(trial, outcome)
+    report(outcome, trial, truth, harvest)
+    judge(outcome, trial, check(truth, harvest.received), caught_up)
 
 
-def _strike(trial: Trial, outcome: Outcome) -> tuple[Truth, Harvest, bool]:
+def strike(trial: Trial, outcome: Outcome) -> tuple[Truth, Harvest, bool]:
     """Let all run, with the fault in the middle; return both books, and whether they are whole."""
     base = _prepare(trial)
     with Memory(trial.system) as memory:
-        with _load(trial):
+        with load(trial):
             time.sleep(trial.scenario.before)
             trial.scenario.fault(trial)
             time.sleep(trial.scenario.after)
-        caught_up = _drain(trial)
+        caught_up = drain(trial)
         outcome.growth_mib = memory.growth_bytes / MIB
     harvest = trial.fleet.collect()
+    return books(trial, base), harvest, caught_up
+
+
+def books(trial: Trial, base: int) -> Truth:
+    """Return what writers and database know of all that came after `base`."""
     epoch, log = trial.system.log(after=base)
     state = trial.system.state()
-    truth = Truth(trial.ledger.changes, trial.ledger.maybe, log, epoch, base, state)
-    return truth, harvest, caught_up
+    return Truth(trial.ledger.changes, trial.ledger.maybe, log, epoch, base, state)
 
 
 def _prepare(trial: Trial) -> int:
     """Make the rows that are there before, connect the clients; return the log's last seq."""
+    base = pin(trial)
+    place = members.Place(trial.system.token, trial.pinned, trial.random)
+    crowd = trial.scenario.crowd(place) if trial.scenario.crowd is not None else []
+    trial.fleet.open(members.usual(place) + crowd, trial.system.addresses)
+    return base
+
+
+def pin(trial: Trial) -> int:
+    """Make the rows that are there before; return the log's last seq."""
     with connect(trial.system.database_url) as conn:
         for pack in PACKS * 2:
             row = conn.execute(
@@ -156,14 +181,11 @@ def _prepare(trial: Trial) -> int:
     if trial.scenario.prepare is not None:
         trial.scenario.prepare(trial)
     base: int = wait_for(trial.system.last_seq, "the first rows to be sequenced", seconds=60)
-    place = members.Place(trial.system.token, trial.pinned, trial.random)
-    crowd = trial.scenario.crowd(place) if trial.scenario.crowd is not None else []
-    trial.fleet.open(members.usual(place) + crowd, trial.system.ports)
     return base
 
 
 @contextmanager
-def _load(trial: Trial) -> Iterator[None]:
+def load(trial: Trial) -> Iterator[None]:
     writers = Writers(
         trial.system.database_url,
         trial.ledger,
@@ -178,7 +200,7 @@ def _load(trial: Trial) -> Iterator[None]:
         writers.stop()
 
 
-def _drain(trial: Trial) -> bool:
+def drain(trial: Trial) -> bool:
     """Let everybody read to the end; say whether all got there in time."""
     trial.fleet.drain()
     deadline = time.monotonic() + trial.scenario.drain
@@ -190,7 +212,7 @@ def _drain(trial: Trial) -> bool:
     return False
 
 
-def _report(outcome: Outcome, trial: Trial, truth: Truth, harvest: Harvest) -> None:
+def report(outcome: Outcome, trial: Trial, truth: Truth, harvest: Harvest) -> None:
     ledger = trial.ledger
     changes: list[Change] = ledger.changes
     outcome.changes = len(changes)
@@ -205,9 +227,14 @@ def _report(outcome: Outcome, trial: Trial, truth: Truth, harvest: Harvest) -> N
     outcome.troubles = harvest.troubles
     outcome.writer_errors, outcome.disconnects = ledger.errors, ledger.disconnects
     outcome.notes += trial.notes
+    for cut in trial.cuts:
+        during = [change for change in changes if cut.began < change.committed < cut.healed]
+        worst = max(delays(during, harvest.healthy), default=0.0)
+        recovered = recovery_seconds(cut.healed, changes, harvest.healthy)
+        outcome.cuts.append((cut.what, len(during), worst, recovered))
 
 
-def _judge(outcome: Outcome, trial: Trial, findings: Findings, caught_up: bool) -> None:
+def judge(outcome: Outcome, trial: Trial, findings: Findings, caught_up: bool) -> None:
     outcome.counts, outcome.places = findings.counts, findings.places
     outcome.examples = findings.examples
     wrong: list[str] = []

@@ -5,4 +5,9 @@ from executions.migrations._sql import RunSQLFile
 
 class Migration(migrations.Migration):
     dependencies = [("executions", "0004_list_indexes")]
-    operations = [RunSQLFile("0005_pack_times")]
+    operations = [
+        RunSQLFile(
+            "0005_pack_times",
+            locks=dict.fromkeys(["attune.pack", "attune.action"], "ACCESS EXCLUSIVE"),
+        )
+    ]

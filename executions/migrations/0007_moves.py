@@ -15,7 +15,13 @@ _STATE = [
     ),
 ]
 
+_LOCKS = {
+    "attune.execution": "SHARE ROW EXCLUSIVE",
+    "attune.execution_inbox": "ACCESS EXCLUSIVE",
+    "attune.execution_event": "ACCESS EXCLUSIVE",
+}
+
 
 class Migration(migrations.Migration):
     dependencies = [("executions", "0006_writer")]
-    operations = [RunSQLFile("0007_moves", state=_STATE)]
+    operations = [RunSQLFile("0007_moves", locks=_LOCKS, state=_STATE)]

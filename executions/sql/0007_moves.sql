@@ -2,25 +2,6 @@
 -- streams whose filter it leaves are told, too. Null where nothing of the kind has changed, so
 -- that an ordinary event costs nothing more.
 
--- Writers must not wait for us: their tables are taken in the order in which they and the
--- worker do, within a moment, or else let go and tried again.
-DO $$
-BEGIN
-    PERFORM set_config('lock_timeout', '200ms', true);
-    FOR attempt IN 1..100 LOOP
-        BEGIN
-            LOCK TABLE attune.execution IN SHARE ROW EXCLUSIVE MODE;
-            LOCK TABLE attune.execution_inbox, attune.execution_event IN ACCESS EXCLUSIVE MODE;
-            RETURN;
-        EXCEPTION WHEN lock_not_available THEN
-            PERFORM pg_sleep(0.1);
-        END;
-    END LOOP;
-    RAISE EXCEPTION 'other transactions have held attune.execution for 30 seconds'
-        USING ERRCODE = 'lock_not_available',
-              HINT = 'Migrate again when those that take long are over (pg_stat_activity).';
-END $$;
-
 ALTER TABLE attune.execution_inbox
     ADD COLUMN old_action_ref text,
     ADD COLUMN old_parent bigint,

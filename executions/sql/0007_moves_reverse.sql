@@ -1,5 +1,3 @@
-LOCK TABLE attune.execution IN SHARE ROW EXCLUSIVE MODE;
-LOCK TABLE attune.execution_inbox, attune.execution_event IN ACCESS EXCLUSIVE MODE;
 CREATE OR REPLACE TRIGGER execution_updated AFTER UPDATE ON attune.execution
     REFERENCING NEW TABLE AS changed_rows OLD TABLE AS old_rows
     FOR EACH STATEMENT EXECUTE FUNCTION attune.execution_updated_v2();

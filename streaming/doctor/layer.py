@@ -7,7 +7,6 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
-from urllib.parse import urlsplit
 
 import psycopg
 from channels_redis.pubsub import RedisPubSubChannelLayer
@@ -15,6 +14,7 @@ from django.utils.module_loading import import_string
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from attune import redisurl
 from executions import database, eventlog
 from streaming.checks import WORKER_SILENCE_SECONDS
 from streaming.doctor.findings import Finding, error, ok, warning
@@ -46,10 +46,8 @@ def type_of(layers: dict[str, Any]) -> Finding:
 
 async def _shard(number: int, url: str) -> Finding:
     """Publish to a channel of our own and wait for it, as an event would go."""
-    # Without what may be a password.
-    parts = urlsplit(url)
-    name = f"Redis {number} ({parts.hostname or parts.path}{f':{parts.port}' * bool(parts.port)})"
-    redis: Redis = Redis.from_url(
+    name = f"Redis {number} ({redisurl.name(url)})"
+    redis = redisurl.connect_async(
         url, socket_timeout=TIMEOUT_SECONDS, socket_connect_timeout=TIMEOUT_SECONDS
     )
     try:
@@ -87,10 +85,11 @@ async def _heard() -> Finding:
             epoch = (await eventlog.state(conn)).epoch
             if not await eventlog.workers(conn):
                 return error("heard", "no worker is connected, so none is", "start one")
-        async with Layer() as layer:
-            began = time.monotonic()
-            await layer.receive(await layer.subscribe(epoch), seconds=seconds)
-            return ok("heard", f"a worker after {time.monotonic() - began:.1f} s")
+        began = time.monotonic()
+        for shard in Layer.all():
+            async with shard as layer:
+                await layer.receive(await layer.subscribe(epoch), seconds=seconds)
+        return ok("heard", f"a worker after {time.monotonic() - began:.1f} s")
     except (LayerError, MessageError) as exc:
         advice = (
             "start a worker; where one runs, give it the same REDIS_URL, in the same order, and the"

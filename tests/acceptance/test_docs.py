@@ -11,8 +11,8 @@ import pytest
 
 from attune.limits import Limits
 from streaming import filters
-from tests.rows import add_execution
-from tests.servers import PROJECT, Stack, add_demo, wait_for
+from tests.rows import Connection, add_execution, one
+from tests.servers import PROJECT, Stack, add_demo, product_env, wait_for
 
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
 FOLDERS = "attune|executions|streaming|tests|bench|deploy"
@@ -66,3 +66,27 @@ def test_it_links_and_names_files_that_exist(name: str) -> None:
     missing = [x for x in links if not (document.parent / x).exists()]
     missing += [x for x in files if not (PROJECT / x).exists()]
     assert missing == []
+
+
+def test_it_upgrades_and_goes_back_as_the_document_says(conn: Connection, database: str) -> None:
+    forth, back = re.findall(r"```sh\n(.*?)```", DOCS["upgrades.md"], re.DOTALL)
+    (target,) = set(re.findall(r"migrate executions (\d+)", back))
+    applied = "SELECT max(name) FROM attune.django_migrations WHERE app = 'executions'"
+    newest = one(conn, applied)
+
+    def run(block: str) -> None:
+        for line in block.splitlines():
+            if not line.startswith("#"):
+                command = line.replace("python", sys.executable, 1)
+                subprocess.run(
+                    command, shell=True, check=True, env=product_env(database), cwd=PROJECT
+                )
+
+    run(back)
+    assert one(conn, applied).startswith(target)
+    run(forth)
+    assert one(conn, applied) == newest
+    # Every migration is in the table of what a way back loses.
+    told = re.findall(r"\d{4}_\w+", DOCS["upgrades.md"].partition("is lost")[2])
+    names = {path.stem for path in (PROJECT / "executions/migrations").glob("[0-9]*.py")}
+    assert names - set(told) == {"0001_initial", "0002_rules"}

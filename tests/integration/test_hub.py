@@ -37,9 +37,9 @@ def _layer_server(redis_server: EmbeddedRedis) -> None:
 @asynccontextmanager
 async def running_hub(database: str, **limits: Any) -> AsyncIterator[Hub]:
     hub = Hub(
-        Layer(),
+        Layer.all(),
         LogReader(database, connections=2),
-        replace(settings.ATTUNE, layer_silence_seconds=0.2, **limits),
+        replace(settings.ATTUNE, **{"layer_silence_seconds": 0.2, **limits}),
     )
     async with hub:
         await until(lambda: hub.position.epoch)

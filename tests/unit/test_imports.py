@@ -35,6 +35,7 @@ PURE = {
     "streaming/checks.py",
     "streaming/sse.py",
     "streaming/messages.py",
+    "streaming/shards.py",
     "streaming/filters.py",
     "streaming/feed.py",
     "streaming/feeds.py",

@@ -21,6 +21,7 @@ from streaming.endpoint import WorkerProbes, serving
 from streaming.gauges import DatabaseGauges
 from streaming.layer import Layer
 from streaming.listener import Listener, WorkerLimits
+from streaming.publisher import Publisher
 
 
 class Command(ChannelsCommand):  # type: ignore[misc]
@@ -45,11 +46,11 @@ class Command(ChannelsCommand):  # type: ignore[misc]
 
 async def _listen() -> None:
     limits = settings.ATTUNE
-    async with Layer() as layer:
+    async with Publisher(Layer.all()) as publisher:
         gauges = DatabaseGauges(_figures)
         listener = Listener(
             partial(database.connect, application="attune worker", direct=True),
-            layer,
+            publisher,
             WorkerLimits(
                 tick_seconds=limits.worker_tick_seconds,
                 poll_events_per_second=limits.poll_events_per_second,

@@ -1,0 +1,1 @@
+"""Hours of load and faults: nothing is lost, and nothing grows."""

@@ -1,0 +1,1 @@
+"""Migrations beside writers: how long one of them waits at the most."""
