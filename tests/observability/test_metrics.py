@@ -265,8 +265,12 @@ def test_the_worker_answers_probes_and_nothing_else(measured: Measured) -> None:
             client.sendall(nonsense)
             assert status in client.recv(100)
     with socket.create_connection((host, int(port)), timeout=10) as client:
-        client.sendall(b"x" * 100_000)
-        assert client.recv(100) == b""
+        try:
+            client.sendall(b"x" * 100_000)
+            told = client.recv(100)
+        except ConnectionError:  # what it had not read yet makes its end a reset
+            told = b""
+        assert told == b""
 
 
 def test_the_worker_stops_while_somebody_asks(shared: Measured) -> None:
