@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: run test lint format bench bench-quick faults soak upgrade-check fuzz psql clean
+.PHONY: run test lint format bench bench-quick faults faults-machines soak upgrade-check fuzz psql clean
 .DEFAULT_GOAL := run
 
 run: $(VENV)/.run
@@ -39,6 +39,10 @@ bench-quick: $(VENV)/.bench
 # Breaks things while writers write and clients read, and counts what went wrong.
 faults: $(VENV)/.dev
 	$(BIN)/python -m bench.faults $(ARGS)
+
+# The same on eight hosts, each cut off from each; needs root, for network namespaces.
+faults-machines: $(VENV)/.dev
+	$(BIN)/python -m bench.faults --only machines --only redis-failover $(ARGS)
 
 # Load and random faults for so many minutes; nothing may be lost, and nothing may grow.
 MINUTES ?= 60

@@ -12,6 +12,9 @@ def main() -> None:
     from django.core.exceptions import ImproperlyConfigured
     from django.core.management import execute_from_command_line
 
+    if sys.argv[1:2] not in (["runworker"], ["up"]):
+        # A folder that servers share is not for commands that come and go.
+        os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)
     if sys.argv[1:2] == ["up"]:
         os.environ.setdefault("ATTUNE_LOCAL", "true")  # for its children, too
     try:
@@ -19,7 +22,7 @@ def main() -> None:
     except ImproperlyConfigured as exc:
         print(f"attune: {exc}", file=sys.stderr)
         # The 1 of these says what became of an execution or a command.
-        sys.exit(2 if sys.argv[1:2] in (["watch"], ["track"]) else 1)
+        sys.exit(2 if sys.argv[1:2] in (["watch"], ["track"], ["doctor"]) else 1)
 
 
 if __name__ == "__main__":

@@ -9,17 +9,18 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import psycopg
 from django.core.exceptions import ImproperlyConfigured
 from psycopg.conninfo import conninfo_to_dict
 
+from attune import redisurl
+
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off"})
 # A scheme, a host and a port, in the form that browsers send; nothing that matches many.
 _ORIGIN = re.compile(r"https?://([a-z0-9.-]+|\[[0-9a-f:]+\])(:[0-9]{1,5})?")
-_REDIS_SCHEMES = frozenset({"redis", "rediss", "unix"})
+MOST_PORT = 65_535
 
 
 def refuse(name: str, reason: str) -> ImproperlyConfigured:
@@ -97,6 +98,18 @@ def choice(name: str, *, default: str, among: tuple[str, ...]) -> str:
     return value
 
 
+def address(name: str) -> tuple[str, int] | None:
+    """Return a host and a port to listen on, such as 127.0.0.1:9100; None where none is set."""
+    value = text(name)
+    if not value:
+        return None
+    host, _, port = value.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not (host and port.isascii() and port.isdigit() and int(port) <= MOST_PORT):
+        raise refuse(name, f"{value!r} is no address; use host:port, such as 127.0.0.1:9100")
+    return host, int(port)
+
+
 def database_url(name: str, *, default: str = "") -> dict[str, str]:
     """Return libpq's own reading of a PostgreSQL URL; an empty dict where none is set.
 
@@ -123,9 +136,10 @@ def redis_urls(name: str, *, default: str = "") -> list[str]:
     """Return the Redis URLs, one a shard."""
     urls = words(name, default=[default] if default else [])
     for url in urls:
-        scheme = urlsplit(url).scheme
-        if scheme not in _REDIS_SCHEMES or url == f"{scheme}://":
-            raise refuse(name, "not a Redis URL; expected redis://host:6379/0 (commas between)")
+        try:
+            redisurl.check(url)
+        except ValueError as exc:
+            raise refuse(name, str(exc)) from exc
     if not urls:
         raise refuse(name, "names no Redis; expected redis://host:6379/0")
     return urls

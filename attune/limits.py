@@ -122,7 +122,7 @@ def from_env() -> Limits:
         worker_tick_seconds=env.number("ATTUNE_WORKER_TICK_SECONDS", default=1, low=0, high=60),
         # Half of where NOTIFY makes writers wait for each other.
         poll_events_per_second=env.number(
-            "ATTUNE_POLL_EVENTS_PER_SECOND", default=1000, low=1, high=1_000_000
+            "ATTUNE_POLL_EVENTS_PER_SECOND", default=200, low=1, high=1_000_000
         ),
         round_trip_seconds=env.number("ATTUNE_ROUND_TRIP_SECONDS", default=5, low=0.1, high=300),
     )

@@ -11,12 +11,13 @@ import os
 from datetime import timedelta
 from typing import Any
 
-from attune import env, limits
+from attune import env, limits, redisurl
 from attune.accesslog import without_traceback
 from attune.local.paths import local_paths
 
 # Django's own checks ask for 50; a shorter key is also too weak to sign tokens with.
 SECRET_KEY_LENGTH = 50
+METRICS_TOKEN_LENGTH = 16
 
 _local = local_paths()
 _urls = _local.default_urls()
@@ -74,8 +75,6 @@ SECURE_SSL_REDIRECT = HTTPS
 SECURE_HSTS_SECONDS = 365 * 24 * 3600 if HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = HTTPS
 SECURE_HSTS_PRELOAD = HTTPS
-# Probes come from inside, over plain HTTP.
-SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^metrics$"]
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 # Requests are refused by attune/sizes.py already; this is for what Django adds itself.
 DATA_UPLOAD_MAX_MEMORY_SIZE = ATTUNE.body_bytes
@@ -99,28 +98,43 @@ CORS_ALLOWED_ORIGINS = env.origins("ATTUNE_CORS_ORIGINS")
 CORS_URLS_REGEX = r"^/api/v1/"
 CORS_ALLOW_HEADERS = ["accept", "authorization", "cache-control", "content-type", "last-event-id"]
 CORS_ALLOW_METHODS = ["GET", "PATCH", "POST"]
-CORS_EXPOSE_HEADERS = ["X-Attune-Cursor", "Retry-After"]
+CORS_EXPOSE_HEADERS = ["X-Attune-Cursor", "X-Request-ID", "Retry-After"]
 
 # Only behind a proxy that sets or strips this header itself: anyone else could forge it.
 TRUST_PROXY = env.boolean("ATTUNE_TRUST_PROXY", default=False)
 if TRUST_PROXY:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 
+# --- who may read the metrics, and where a worker shows its own ----------------------------
+METRICS_TOKEN = env.text("ATTUNE_METRICS_TOKEN")
+if METRICS_TOKEN and len(METRICS_TOKEN) < METRICS_TOKEN_LENGTH:
+    raise env.refuse("ATTUNE_METRICS_TOKEN", f"use at least {METRICS_TOKEN_LENGTH} characters")
+WORKER_METRICS = env.address("ATTUNE_WORKER_METRICS")
+
 # --- the channel layer --------------------------------------------------------------------
 REDIS_URLS = env.redis_urls("REDIS_URL", default=_urls["REDIS_URL"] if IS_LOCAL else "")
 # What else is kept in Redis, in the first of them; not shared with an installation whose key
 # is another one.
 REDIS_PREFIX = f"attune:{hashlib.sha256(b'attune.redis:' + SECRET_KEY.encode()).hexdigest()[:8]}:"
-CHANNEL_LAYERS = {
-    "default": {
+
+
+def _layer(urls: list[str]) -> dict[str, Any]:
+    return {
         "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
         "CONFIG": {
-            "hosts": REDIS_URLS,
-            # Signed and encrypted: whoever can write to Redis can delay an event, but neither
-            # forge nor read one.
+            "hosts": [redisurl.layer_host(url) for url in urls],
+            # Sealed: whoever can write to Redis can delay an event, but neither forge nor
+            # read one. See streaming/sealing.py.
+            "serializer_format": "attune-sealed",
             "symmetric_encryption_keys": [f"attune.layer:{SECRET_KEY}"],
         },
     }
+
+
+# Events go by a layer for each Redis (streaming/shards.py), which says itself what goes where.
+CHANNEL_LAYERS = {
+    "default": _layer(REDIS_URLS),
+    **{f"shard{number}": _layer([url]) for number, url in enumerate(REDIS_URLS)},
 }
 
 # --- the application ----------------------------------------------------------------------
@@ -261,6 +275,7 @@ if IS_LOCAL and not WATCH["username"]:
     # Whom `manage.py up` makes on its own database.
     WATCH |= {"username": "demo", "password": "demo"}
 
+LOG_FORMAT = env.choice("ATTUNE_LOG_FORMAT", default="text", among=("text", "json"))
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
@@ -270,11 +285,16 @@ LOGGING = {
             "callback": without_traceback,
         }
     },
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "formatters": {
+        "text": {"()": "attune.logs.TextFormatter"},
+        "json": {"()": "attune.logs.JsonFormatter"},
+    },
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT}},
     "root": {"handlers": ["stderr"], "level": "WARNING"},
     "loggers": {
         "attune": {"level": env.text("ATTUNE_LOG_LEVEL", "INFO").upper()},
+        # Where one sits beside the terminal, its own requests say nothing new.
+        "attune.request": {"level": "WARNING"} if IS_LOCAL else {},
         "django.security.DisallowedHost": {"filters": ["no_traceback"]},
     },
 }

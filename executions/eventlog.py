@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
 
 import psycopg
@@ -18,6 +19,7 @@ from psycopg import sql
 from executions.positions import Position
 
 CHANNEL = "attune_notifications"
+_TIMESTAMP = '"timestamp":"'  # always the third key of a body
 
 Connection: TypeAlias = psycopg.AsyncConnection[tuple[Any, ...]]
 
@@ -55,6 +57,12 @@ class Event(NamedTuple):
     def is_move(self) -> bool:
         """Whether it has another action_ref or another parent than before."""
         return self.old_action_ref is not None or self.old_ancestors is not None
+
+    @property
+    def changed(self) -> float:
+        """When the statement ran that made the change, as a POSIX timestamp of the database."""
+        begin = self.body.index(_TIMESTAMP) + len(_TIMESTAMP)
+        return datetime.fromisoformat(self.body[begin : self.body.index('"', begin)]).timestamp()
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +137,7 @@ async def listen(conn: Connection) -> tuple[Position, str]:
     await conn.execute(f"LISTEN {CHANNEL}")
     await conn.execute("SELECT pg_advisory_lock_shared(%s, %s)", _WORKER_LOCK)
     cursor = await conn.execute(
-        "SELECT epoch, last_seq, previous_epoch FROM attune.stream_open_v1()"
+        "SELECT epoch, last_seq, previous_epoch FROM attune.stream_open_v2()"
     )
     epoch, last_seq, previous_epoch = _only(await cursor.fetchone())
     return Position(epoch, last_seq), previous_epoch

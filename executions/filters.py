@@ -62,6 +62,13 @@ class Filter:
         """Return this filter for somebody who may not see executions of `packs`."""
         return replace(self, hidden_packs=packs)
 
+    @property
+    def only_packs(self) -> frozenset[str]:
+        """The packs that all it takes is of, or was of before; empty where it may be any."""
+        if self.roots:
+            return frozenset()  # what is moved into the tree is told, whatever else is asked for
+        return self.packs or frozenset(_implied_packs(self.action_refs))
+
     def _shows(self, event: Event) -> bool:
         return not self.hidden_packs or event.action_ref.partition(".")[0] not in self.hidden_packs
 

@@ -35,16 +35,13 @@ class Wakeable(Protocol):
 class Access:
     """The rights that a credential gives, as last looked up; none once it is withdrawn.
 
-    `checked_at` is in time.monotonic().
+    `stale_at`, in time.monotonic(): from then on they are too old to go by.
     """
 
     credential: Credential
     rights: Rights
-    checked_at: float
+    stale_at: float
     readers: set[Wakeable] = field(default_factory=set)
-
-    def stale(self, now: float) -> bool:
-        return now - self.checked_at > STALE_SECONDS
 
 
 class AccessRegistry:
@@ -58,11 +55,12 @@ class AccessRegistry:
         self, credential: Credential, rights: Rights, reader: Wakeable, *, checked_at: float
     ) -> Access:
         """Return the entry to follow; `leave` it in the end."""
+        stale_at = checked_at + STALE_SECONDS
         entry = self._entries.get(credential)
         if entry is None:
-            entry = self._entries[credential] = Access(credential, rights, checked_at)
-        elif checked_at > entry.checked_at:
-            self._update(entry, rights, checked_at)
+            entry = self._entries[credential] = Access(credential, rights, stale_at)
+        elif stale_at > entry.stale_at:
+            self._update(entry, rights, stale_at)
         entry.readers.add(reader)
         return entry
 
@@ -88,14 +86,14 @@ class AccessRegistry:
             return
         for credential, rights in found.items():
             if credential in self._entries:
-                self._update(self._entries[credential], rights, began)
+                self._update(self._entries[credential], rights, began + STALE_SECONDS)
 
-    def _update(self, entry: Access, rights: Rights, checked_at: float) -> None:
+    def _update(self, entry: Access, rights: Rights, stale_at: float) -> None:
         changed = entry.rights != rights
         if changed:
             entry.rights = rights  # else the same object: streams compare by identity
-        changed = changed or entry.stale(time.monotonic())
-        entry.checked_at = checked_at
+        changed = changed or time.monotonic() >= entry.stale_at
+        entry.stale_at = stale_at
         if changed:
             for reader in entry.readers:
                 reader.wake()

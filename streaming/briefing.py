@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 
@@ -15,6 +16,8 @@ from streaming.filters import StreamRequest
 from streaming.hub import Hub
 from streaming.subscriber import Reset
 from streaming.watch import Watch
+
+logger = logging.getLogger("attune.stream")
 
 
 class Briefing:
@@ -99,4 +102,5 @@ class Briefing:
             return b""
         self.over = True
         metrics.CLOSES.labels("end").inc()
+        logger.info("action=stream state=ended reason=end")
         return frames.end(str(position), self._watch.statuses)

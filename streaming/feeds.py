@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable, Iterator
 
+from attune import logs
 from executions.eventlog import Event
 from executions.filters import Filter
 from streaming.feed import Feed, Frame, Reader, Ring
 
 logger = logging.getLogger("attune.feeds")
+
+# Written to before the event loop gets its turn: about a millisecond.
+STEP_STREAMS = 64
 
 
 class Feeds:
@@ -55,6 +60,10 @@ class Feeds:
             if not naming:
                 del self._naming[execution]
 
+    def needed(self, shards: Callable[[Filter], frozenset[int]]) -> frozenset[int]:
+        """Return what `shards` says of all filters in use, together."""
+        return frozenset().union(*map(shards, self._feeds))
+
     def put(self, frames: Iterable[Frame]) -> bool:
         """Put each frame, which the ring has already, where it belongs.
 
@@ -69,18 +78,24 @@ class Feeds:
                     self._news.add(feed)
         return bool(self._news)
 
-    def flush(self, now: float) -> int:
-        """Let the streams take what is new to them; returns how many events they took."""
+    def flush(self) -> Iterator[int]:
+        """Let the streams take what is new to them, STEP_STREAMS at a time.
+
+        Yields how many events those took.
+        """
         news, self._news = self._news, set()
-        taken = 0
-        for feed in news:
-            for reader in tuple(feed.readers):
-                try:
-                    taken += reader.push(now)
-                except Exception:  # one stream's trouble is not the others'
-                    logger.exception("action=push")
-                    reader.wake()
-        return taken
+        readers = [(feed, reader) for feed in news for reader in feed.readers]
+        for first in range(0, len(readers), STEP_STREAMS):
+            taken, now = 0, time.monotonic()
+            for feed, reader in readers[first : first + STEP_STREAMS]:
+                if reader in feed.readers:  # else it has left since the round began
+                    try:
+                        taken += reader.push(now)
+                    except Exception:  # one stream's trouble is not the others'
+                        fields = getattr(reader, "fields", {})
+                        logger.exception("action=push", extra={logs.EXTRA: fields})
+                        reader.wake()
+            yield taken
 
     def restart(self, seq: int) -> None:
         """Make every feed begin anew at `seq`, and tell the streams."""

@@ -21,6 +21,8 @@ from django.middleware.clickjacking import XFrameOptionsMiddleware
 from django.middleware.security import SecurityMiddleware
 from django.urls import set_script_prefix
 
+from attune import requests
+from attune.requests import Request
 from streaming.connection import SCOPE_KEY, open_connection
 from streaming.stream import Stream
 
@@ -60,7 +62,7 @@ class StreamHandler(ASGIHandler):
         request, refused = self.create_request(scope, BytesIO())
         response: Any = refused if request is None else await self.get_response_async(request)
         stream = response.stream if isinstance(response, StreamResponse) else None
-        await send(_head(response))
+        await send(_head(response, scope))
         if stream is None:
             await send({"type": "http.response.body", "body": response.content})
         # No signal `request_finished`: its receivers only close the connections of a thread
@@ -87,12 +89,15 @@ def _checked(get_response: GetResponse) -> GetResponse:
     return run
 
 
-def _head(response: HttpResponse) -> dict[str, Any]:
+def _head(response: HttpResponse, scope: Any) -> dict[str, Any]:
     headers = [(name.encode("ascii"), value.encode("latin1")) for name, value in response.items()]
     headers += [
         (b"Set-Cookie", cookie.output(header="").strip().encode("ascii"))
         for cookie in response.cookies.values()
     ]
+    named: Request = scope[requests.SCOPE_KEY]
+    named.status = response.status_code
+    headers.append(named.header)
     return {"type": "http.response.start", "status": response.status_code, "headers": headers}
 
 

@@ -2,54 +2,74 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+import asyncio
+import time
 
+from streaming.checks import OK, WORKER_SILENCE_SECONDS, Check, Report
 from streaming.hub import Hub
+from streaming.pings import Pings
 from streaming.replay import LogUnavailable
 
-# A worker announces the position every second; three missed ones are a trouble.
-WORKER_SILENCE_SECONDS = 3.5
+# For how long an answer does for others who ask.
+FRESH_SECONDS = 0.2
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
-    """One line a dependency: `ok`, or what is wrong with it."""
+class Health:
+    """Looks after everything, once for all who ask in the same moment."""
 
-    database: str
-    hub: str
-    worker: str
+    def __init__(self, hub: Hub, pings: Pings) -> None:
+        self._hub = hub
+        self._pings = pings
+        self._looking = asyncio.Lock()
+        self._looked_at = 0.0
+        self._report: Report | None = None
 
-    @property
-    def ready(self) -> bool:
-        return self.database == self.hub == self.worker == "ok"
+    async def report(self) -> Report:
+        async with self._looking:
+            if self._report is None or time.monotonic() > self._looked_at + FRESH_SECONDS:
+                self._report = await self._look()
+                self._looked_at = time.monotonic()
+            return self._report
 
-    def as_json(self) -> dict[str, Any]:
-        return {
-            "status": "ok" if self.ready else "unavailable",
-            "checks": {"database": self.database, "hub": self.hub, "worker": self.worker},
-        }
+    async def _look(self) -> Report:
+        database, layer = await asyncio.gather(self._database(), self._layer())
+        return Report(
+            {
+                "database": database,
+                "layer": layer,
+                "hub": Check.of(self._hub_state(), self._hub.ticked),
+                "worker": Check.of(await self._worker_state(), self._hub.heard),
+            }
+        )
 
+    async def _database(self) -> Check:
+        state = OK
+        try:
+            await self._hub.log.state()
+        except LogUnavailable:
+            state = "the log cannot be read"
+        return Check.of(state, self._hub.log.answered)
 
-async def report(hub: Hub) -> Report:
-    try:
-        await hub.log.state()
-        database = "ok"
-    except LogUnavailable:
-        database = "the log cannot be read"
-    worker = "ok"
-    if hub.silent_seconds > WORKER_SILENCE_SECONDS:
-        worker = await _why_silent(hub)
-    state = "ok"
-    if not hub.alive:
-        state = "a task of the hub has ended; restart this process"
-    elif hub.closing:
-        state = "this process is about to end"
-    return Report(
-        database=database,
-        hub=state,
-        worker=worker,
-    )
+    async def _layer(self) -> Check:
+        wrong = await self._pings.ask()
+        state = "; ".join(f"Redis {number}: {error}" for number, error in wrong.items()) or OK
+        return Check.of(state, min(self._pings.answered))
+
+    def _hub_state(self) -> str:
+        if not self._hub.alive:
+            return "a task of the hub has ended; restart this process"
+        return "this process is about to end" if self._hub.closing else OK
+
+    async def _worker_state(self) -> str:
+        if self._hub.silent_seconds <= WORKER_SILENCE_SECONDS:
+            return OK
+        try:
+            connected = await self._hub.log.workers()
+        except LogUnavailable:
+            return "unknown: neither heard nor to be looked up"
+        if connected:
+            return "nothing heard through the channel layer; is Redis up?"
+        return "none is connected; start manage.py runworker"
 
 
 async def has_worker(hub: Hub) -> bool:
@@ -58,13 +78,3 @@ async def has_worker(hub: Hub) -> bool:
     Raises LogUnavailable.
     """
     return hub.silent_seconds <= WORKER_SILENCE_SECONDS or await hub.log.workers() > 0
-
-
-async def _why_silent(hub: Hub) -> str:
-    try:
-        connected = await hub.log.workers()
-    except LogUnavailable:
-        return "unknown: neither heard nor to be looked up"
-    if connected:
-        return "nothing heard through the channel layer; is Redis up?"
-    return "none is connected; start manage.py runworker"

@@ -1,17 +1,16 @@
 """The hub: one per web process. It follows the log and hands its events to the streams.
 
-One subscription to the channel layer tells it what is new. Whatever is odd about a message
-(a gap, another epoch, silence, garbage) only makes it read the log: the log is the truth.
+A subscription to each shard of the channel layer that its streams need tells it what is new.
+Whatever is odd about a message (a gap, another epoch, silence, garbage) only makes it read the log:
+the log is the truth.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-import random
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -19,20 +18,25 @@ from attune.limits import Limits
 from executions.eventlog import Event, LogState
 from executions.filters import Filter
 from executions.positions import Position
-from streaming import metrics
+from streaming import metrics, shards
 from streaming.feed import Feed, Frame, Reader, Ring
 from streaming.feeds import Feeds
-from streaming.layer import Layer, LayerError
-from streaming.messages import Batch, MessageError
+from streaming.follower import RETRY_SECONDS, Followers
+from streaming.gauges import DatabaseGauges
+from streaming.layer import Layer
+from streaming.messages import Batch
+from streaming.meter import Meter
 from streaming.pace import Pace
 from streaming.replay import LogReader, LogUnavailable
+from streaming.shards import Merge
 from streaming.streams import TICK_SECONDS, Streams
 
 logger = logging.getLogger("attune.hub")
 
-RETRY_SECONDS = (0.1, 1.0)  # first and longest wait after a failure
 DRAIN_LOOK_SECONDS = 0.02
 READ_BACK_BYTES = 1024 * 1024
+# What a shard that is late keeps the others waiting; then the log is read.
+LATE_SECONDS = 0.5
 
 
 class Hub:
@@ -41,10 +45,11 @@ class Hub:
     Use it as an async context manager inside the event loop that serves the streams.
     """
 
-    def __init__(self, layer: Layer, log: LogReader, limits: Limits) -> None:
+    def __init__(self, layers: Sequence[Layer], log: LogReader, limits: Limits) -> None:
         self.limits = limits
         self.log = log
-        self._layer = layer
+        self._followers = Followers(self, layers, silence_seconds=limits.layer_silence_seconds)
+        self._merge = self._followers.merge
         self._ring = Ring(max_events=limits.ring_events, max_bytes=limits.ring_bytes)
         # Up to where the streams have been told; an empty epoch before the first reading.
         self.position = Position("", 0)
@@ -54,18 +59,20 @@ class Hub:
         self.streams = Streams(
             slow_client_seconds=limits.slow_client_seconds, unsent_bytes=limits.unsent_bytes
         )
+        self.gauges = DatabaseGauges(log.figures)
+        self.meter = Meter(self.gauges)
         self.closing = False  # the process is about to end: no new streams, end the others
         self._repairing = asyncio.Lock()
         self._reaching = asyncio.Lock()
         self._reach_again_at = 0.0  # in time.monotonic()
         self._tasks: list[asyncio.Task[None]] = []
-        self._trouble: str | None = None
-        self._heard = 0.0  # time.monotonic() of the last message from a worker
+        self.ticked = 0.0  # time.monotonic() of the last look at the clock
 
     # --- life -----------------------------------------------------------------------------
     async def __aenter__(self) -> Hub:
         await self.log.open()
-        self.run_beside(self._follow(), name="follow")
+        for number, follower in enumerate(self._followers):
+            self.run_beside(follower.run(), name=f"follow.{number}")
         self.run_beside(self._tick(), name="tick")
         return self
 
@@ -80,7 +87,8 @@ class Hub:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._pace.close()
-        await self._layer.close()
+        for follower in self._followers:
+            await follower.close()
         await self.log.close()
 
     def run_beside(self, work: Coroutine[Any, Any, None], *, name: str) -> None:
@@ -103,9 +111,14 @@ class Hub:
         return bool(self._tasks) and not any(task.done() for task in self._tasks)
 
     @property
+    def heard(self) -> float:
+        """When a worker was last heard, in time.monotonic(); 0 before the first message."""
+        return self._followers.heard
+
+    @property
     def silent_seconds(self) -> float:
         """How long no worker has been heard; infinite before the first message."""
-        return time.monotonic() - self._heard if self._heard else float("inf")
+        return time.monotonic() - self.heard if self.heard else float("inf")
 
     async def state(self, *, cursor: str | None = None) -> LogState:
         """Return a state of the log that is fresh enough to judge `cursor` by.
@@ -129,6 +142,8 @@ class Hub:
 
     def join(self, filter: Filter, reader: Reader, position: Position) -> Feed:
         """Return the feed for a stream at `position`; `leave` it in the end."""
+        if self._merge is not None:
+            self._widen(self._merge, shards.needed(filter, len(self._followers)))
         feed = self._feeds.join(filter, reader, since=self.position.seq)
         if self._ring.floor <= position.seq < feed.floor:
             feed.fill()
@@ -182,51 +197,59 @@ class Hub:
         self.streams.cut()
 
     # --- following the log ------------------------------------------------------------------
-    async def _follow(self) -> None:
-        """Subscribe, read what was missed, then take messages until something is odd."""
-        wait = RETRY_SECONDS[0]
-        while True:
-            try:
-                epoch = (await self.refresh()).epoch
-                channel = await self._layer.subscribe(epoch)
-                await self.refresh()  # what came before the subscription
-                wait = RETRY_SECONDS[0]
-                await self._receive(channel, epoch)
-            except (LayerError, MessageError, LogUnavailable) as exc:
-                self._report(str(exc))
-                # Without the layer, the log alone keeps the streams going, if slower.
-                with contextlib.suppress(LogUnavailable):
-                    await self.refresh()
-                await asyncio.sleep(wait * random.uniform(0.5, 1.0))
-                wait = min(wait * 2, RETRY_SECONDS[1])
-
-    async def _receive(self, channel: str, epoch: str) -> None:
-        """Take messages for as long as the epoch lasts."""
-        while self.position.epoch == epoch:
-            batch = await self._layer.receive(channel, seconds=self.limits.layer_silence_seconds)
-            self._heard = time.monotonic()
-            self._report(None)
-            await self._apply(batch)
-
-    def _report(self, trouble: str | None) -> None:
-        """Log a trouble when it begins or becomes another one, and when it is over."""
-        if trouble != self._trouble:
-            if trouble is None:
-                logger.info("action=follow state=recovered")
-            else:
-                logger.warning("action=follow state=degraded error=%r", trouble)
-            self._trouble = trouble
-
-    async def _apply(self, batch: Batch) -> None:
+    async def take(self, shard: int, batch: Batch) -> None:
+        """Take over what a shard has brought; raises LogUnavailable."""
         async with self._repairing:
+            if self._merge is not None:
+                await self._take_part(self._merge, shard, batch)
+                return
             if batch.epoch != self.position.epoch or batch.first_seq > self.position.seq + 1:
                 metrics.REPAIRS.inc()
                 await self._catch_up()
             if batch.epoch == self.position.epoch:
                 self._deliver([e for e in batch.events if e.seq > self.position.seq])
 
+    async def _take_part(self, merge: Merge, shard: int, batch: Batch) -> None:
+        """Deliver what is complete now that a shard has brought its part."""
+        if shard not in merge.shards:
+            return  # nobody needs it any more
+        if batch.epoch != self.position.epoch or merge.misses(shard, batch):
+            metrics.REPAIRS.inc()
+            await self._catch_up()
+        if batch.epoch != self.position.epoch or shard not in merge.shards:
+            return
+        if merge.misses(shard, batch):
+            return  # nor does the log know of it
+        now = time.monotonic()
+        events, upto = merge.take(shard, batch, now)
+        self._deliver(events)
+        self._move_to(upto)
+        if merge.held_back(now) > LATE_SECONDS or merge.waiting > self.limits.ring_events:
+            metrics.REPAIRS.inc()
+            await self._catch_up()
+
+    def _widen(self, merge: Merge, wanted: frozenset[int]) -> None:
+        if self._followers.widen(merge, wanted, self.position.seq):
+            # What is in memory lacks these shards' part: streams that need it read the log.
+            self._skip_to(self.position.seq)
+
+    def _adjust(self, merge: Merge) -> None:
+        """Follow what the streams need, and no more; without streams, everything."""
+        count = len(self._followers)
+        needed = self._feeds.needed(lambda filter: shards.needed(filter, count))
+        needed = needed or frozenset(range(count))
+        self._widen(merge, needed)
+        self._followers.narrow(merge, needed)
+
     async def _catch_up(self) -> LogState:
         """Read the log from our position to its end."""
+        try:
+            return await self._read_on()
+        finally:
+            if self._merge is not None:
+                self._merge.reach(self.position.seq)
+
+    async def _read_on(self) -> LogState:
         state = await self.log.state()
         self._floor_seq = state.floor_seq
         if state.epoch != self.position.epoch or state.last_seq < self.position.seq:
@@ -255,6 +278,8 @@ class Hub:
         if self.position.epoch:
             logger.warning("action=restart epoch=%s was=%s", state.position, self.position)
         self.position = state.position
+        if self._merge is not None:
+            self._merge.restart(state.last_seq)
         self._skip_to(state.last_seq)
 
     def _skip_to(self, seq: int) -> None:
@@ -272,7 +297,7 @@ class Hub:
             self._ring.append(frame)
         if events:
             self._move_to(events[-1].seq)
-            metrics.EVENTS_IN.inc(len(events))
+            self.meter.arrived(events)
             before = self._feeds.evaluations
             if self._feeds.put(frames):
                 self._pace.request()
@@ -281,12 +306,21 @@ class Hub:
     def _frame(self, event: Event) -> Frame:
         return Frame.of(event, self.position.epoch)
 
-    def _flush(self) -> None:
-        metrics.EVENTS_OUT.inc(self._feeds.flush(time.monotonic()))
+    def _flush(self) -> Iterator[None]:
+        taken = 0
+        oldest = self.meter.begin()
+        for events in self._feeds.flush():
+            taken += events
+            yield
+        self.meter.written(taken, oldest)
 
     async def _tick(self) -> None:
         """Give the streams a look at the clock: heartbeats, ends, writes that hang."""
         while True:
             await asyncio.sleep(TICK_SECONDS)
             self._feeds.trim()
-            self.streams.look(time.monotonic())
+            now = self.ticked = time.monotonic()
+            if self._merge is not None and self._followers.due(now):
+                self._adjust(self._merge)
+            self.streams.look(now)
+            self.meter.look(self._ring, self.limits, heard=self.heard)

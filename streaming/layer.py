@@ -1,4 +1,4 @@
-"""The channel layer as the worker and the hub use it: one group, bounded waits.
+"""A shard of the channel layer as the worker and the hub use it: one group, bounded waits.
 
 Redis pub/sub forgets: what is published while nobody is connected is gone, and
 `RedisPubSubChannelLayer` says nothing when it loses its connection. So nobody here waits
@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any
 
 from channels.layers import channel_layers
-from cryptography.fernet import InvalidToken
+from django.conf import settings
 from redis.exceptions import RedisError
 
 from streaming import messages
@@ -26,9 +26,12 @@ logger = logging.getLogger("attune.layer")
 TIMEOUT_SECONDS = 2.0
 
 
-def group(epoch: str) -> str:
-    """Return the group of one log: two that share a Redis do not hear each other."""
-    return f"attune.events.{epoch}"
+def group(epoch: str, shard: int = 0, shards: int = 1) -> str:
+    """Return the group of one shard of one log: two logs that share a Redis do not hear each other.
+
+    Nor do those who count the shards differently, who would look for a pack in different places.
+    """
+    return f"attune.events.{epoch}" + (f".{shard}of{shards}" if shards > 1 else "")
 
 
 class LayerError(Exception):
@@ -36,14 +39,21 @@ class LayerError(Exception):
 
 
 class Layer:
-    """An own connection to the default channel layer, to be closed by whoever opened it.
+    """An own connection to one shard of the channel layer, to be closed by whoever opened it.
 
     Closing flushes it, which also ends the subscriptions of others who share the object:
     therefore never the one that `get_channel_layer()` returns.
     """
 
-    def __init__(self) -> None:
-        self._layer: Any = channel_layers.make_backend("default")
+    def __init__(self, shard: int = 0, shards: int = 1) -> None:
+        self.shard, self._shards = shard, shards
+        self._layer: Any = channel_layers.make_backend(f"shard{shard}")
+
+    @classmethod
+    def all(cls) -> list[Layer]:
+        """Return one for each Redis of the settings, in their order."""
+        count = len(settings.REDIS_URLS)
+        return [cls(shard, count) for shard in range(count)]
 
     async def __aenter__(self) -> Layer:
         return self
@@ -61,14 +71,15 @@ class Layer:
 
         `to_epoch`: to those of another one, which then learn that theirs is over.
         """
-        name = group(to_epoch or batch.epoch)
+        name = group(to_epoch or batch.epoch, self.shard, self._shards)
         await self._timed(self._layer.group_send(name, messages.encode(batch)))
 
     async def subscribe(self, epoch: str) -> str:
         """Subscribe anew, and return the name of the channel to receive from."""
         await self.close()
         channel: str = await self._timed(self._layer.new_channel())
-        await self._timed(self._layer.group_add(group(epoch), channel))
+        name = group(epoch, self.shard, self._shards)
+        await self._timed(self._layer.group_add(name, channel))
         return channel
 
     async def receive(self, channel: str, *, seconds: float) -> Batch:
@@ -91,8 +102,8 @@ class Layer:
             return answer
         except TimeoutError as exc:
             raise LayerError(f"no answer within {seconds:g} s") from exc
-        except (RedisError, OSError, InvalidToken, ValueError) as exc:
-            # InvalidToken: somebody without our key wrote to the group.
+        except (RedisError, OSError, ValueError) as exc:
+            # ValueError: somebody without our key wrote to the group.
             raise LayerError(f"{type(exc).__name__}: {exc}") from exc
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import random
 import time
 from collections.abc import Awaitable, Callable
@@ -18,18 +19,19 @@ import psycopg
 
 from executions import database, eventlog
 from executions.eventlog import Connection, Sequenced
-from streaming.layer import Layer, LayerError
+from streaming import metrics
+from streaming.gauges import DatabaseGauges
 from streaming.messages import Batch
 from streaming.polling import Polling
+from streaming.publisher import Publisher
 
 logger = logging.getLogger("attune.worker")
 
 RETRY_SECONDS = (0.2, 10.0)  # first and longest wait before connecting again
-# After a failure the layer is left alone for so long; streams live on the log meanwhile.
-LAYER_REST_SECONDS = 1.0
 # How soon to look again after finding somebody else at the sequencer.
 BUSY_SECONDS = 0.02
-
+# However rarely it looks: web processes take a worker that they do not hear for gone.
+ANNOUNCE_SECONDS = 1.0
 
 _NOT_MIGRATED = (
     psycopg.errors.InvalidSchemaName,
@@ -61,16 +63,19 @@ class Listener:
     def __init__(
         self,
         connect: Callable[[], Awaitable[Connection]],
-        layer: Layer,
+        publisher: Publisher,
         limits: WorkerLimits,
+        *,
+        gauges: DatabaseGauges,
     ) -> None:
         self._connect = connect
-        self._layer = layer
+        self._publisher = publisher
         self._limits = limits
+        self._gauges = gauges
+        self.answered = 0.0  # time.monotonic() of the database's last answer
+        self.published = 0.0  # and of the last message that the layer took
         self._stopping = False
         self._wake = asyncio.Event()  # the server sent something, or we are to stop
-        self._layer_rests_until = 0.0
-        self._layer_trouble = False
 
     def stop(self) -> None:
         """Make `run` return after the batch in hand."""
@@ -95,13 +100,15 @@ class Listener:
 
     async def _serve(self) -> None:
         conn = await self._connect()
+        metrics.CONNECTS.inc()
         try:
             async with asyncio.timeout(self._limits.round_trip_seconds):
                 await database.check_direct(conn, self._connect)
                 position, previous = await eventlog.listen(conn)
             logger.info("action=listen channel=%s position=%s", eventlog.CHANNEL, position)
             if previous != position.epoch:
-                await self._send(Batch(position.epoch, position.seq, ()), to_epoch=previous)
+                news = Batch(position.epoch, position.seq, ())
+                await self._send(news, to_epoch=previous)
             # Called for what arrives together with a statement's answer.
             conn.add_notify_handler(lambda notify: self._wake.set())
             polling = Polling(conn, events_per_second=self._limits.poll_events_per_second)
@@ -121,11 +128,17 @@ class Listener:
         """Sequence and publish until the inbox is empty; return how many events that made."""
         events = 0
         while not self._stopping:
+            began = time.monotonic()
             async with asyncio.timeout(self._limits.round_trip_seconds):
                 done = await eventlog.sequence(conn, batch=self._limits.batch_events)
+            self.answered = time.monotonic()
             if done is None:  # another worker, or somebody who prunes the log
                 await self._sleep(BUSY_SECONDS)
                 continue
+            if done.count:
+                metrics.NUMBERED.inc(done.count)
+                metrics.BATCH_EVENTS.observe(done.count)
+                metrics.BATCH_SECONDS.observe(self.answered - began)
             await self._publish(conn, done)
             events += done.count
             if done.count < self._limits.batch_events:
@@ -134,7 +147,7 @@ class Listener:
 
     async def _publish(self, conn: Connection, done: Sequenced) -> None:
         """Publish the events just sequenced; or the bare position, which shows up gaps."""
-        if time.monotonic() < self._layer_rests_until:
+        if self._publisher.resting:
             return
         if done.events or not done.count:
             await self._send(Batch(done.epoch, done.last_seq, done.events))
@@ -154,34 +167,44 @@ class Listener:
 
     async def _send(self, batch: Batch, *, to_epoch: str | None = None) -> bool:
         """Publish, and say whether that worked: if not, the hubs will read the log."""
-        try:
-            await self._layer.publish(batch, to_epoch=to_epoch)
-        except LayerError as exc:
-            self._layer_rests_until = time.monotonic() + LAYER_REST_SECONDS
-            if not self._layer_trouble:
-                logger.error("action=publish state=failing error=%r", _line(exc))
-            self._layer_trouble = True
+        if not await self._publisher.publish(batch, to_epoch=to_epoch):
+            metrics.PUBLISH_FAILURES.inc()
             return False
-        if self._layer_trouble:
-            logger.info("action=publish state=recovered")
-        self._layer_trouble = False
+        self.published = time.monotonic()
+        if batch.events:
+            metrics.TO_PUBLISH.observe(self._gauges.lag(batch.events[0]))
+            metrics.PUBLISHED_BYTES.inc(sum(len(event.body.encode()) for event in batch.events))
         return True
 
     async def _wait(self, conn: Connection, seconds: float | None) -> None:
         """Return when the server has sent something, we are to stop, or it is time to look:
-        after so many seconds, or at the next tick.
+        after so many seconds, or at the next tick. Until then, say where the log stands.
 
         Not psycopg's `notifies()`: a statement inside its loop deadlocks, and outside of it
         every payload is kept in memory. Nobody here reads one, so they are dropped unread.
         """
-        tick = seconds or self._limits.tick_seconds
-        while not await self._readable(conn, tick or self._limits.round_trip_seconds) and not tick:
-            # No tick to notice by that the server has vanished without a word.
-            async with asyncio.timeout(self._limits.round_trip_seconds):
-                await conn.execute("SELECT 1")
+        if seconds is not None:  # a NOTIFY would say what we know: that there is much to do
+            await asyncio.sleep(seconds)
+        else:
+            await self._wait_for_notify(conn)
         conn.pgconn.consume_input()
         while conn.pgconn.notifies() is not None:
             pass
+
+    async def _wait_for_notify(self, conn: Connection) -> None:
+        look_at = time.monotonic() + (self._limits.tick_seconds or math.inf)
+        longest = min(ANNOUNCE_SECONDS, self._limits.round_trip_seconds)
+        while not await self._readable(conn, min(longest, look_at - time.monotonic())):
+            if time.monotonic() >= look_at:
+                break
+            await self._announce(conn)
+
+    async def _announce(self, conn: Connection) -> None:
+        """Without a look at the inbox; also to notice a server that has vanished without a word."""
+        async with asyncio.timeout(self._limits.round_trip_seconds):
+            state = await eventlog.state(conn)
+        self.answered = time.monotonic()
+        await self._publish(conn, Sequenced(state.epoch, state.last_seq + 1, state.last_seq, ()))
 
     async def _readable(self, conn: Connection, seconds: float) -> bool:
         loop = asyncio.get_running_loop()

@@ -6,7 +6,6 @@ stands at, by which a web process that missed something notices.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,25 +20,28 @@ class MessageError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Events `last_seq - len(events) + 1` to `last_seq`, without a gap."""
+    """Events up to `last_seq`, without a gap; or, where `first` is given, those of one shard in
+    the stretch from there to `last_seq`."""
 
     epoch: str
     last_seq: int
     events: tuple[Event, ...]
+    first: int | None = None
 
     @property
     def first_seq(self) -> int:
-        return self.last_seq - len(self.events) + 1
+        return self.last_seq - len(self.events) + 1 if self.first is None else self.first
 
 
 def encode(batch: Batch) -> dict[str, Any]:
     """Return the batch as plain values, which is what a channel layer takes."""
-    return {
+    message = {
         "type": TYPE,
         "epoch": batch.epoch,
         "last_seq": batch.last_seq,
         "events": batch.events,
     }
+    return message if batch.first is None else message | {"first_seq": batch.first}
 
 
 def decode(message: dict[str, Any]) -> Batch:
@@ -51,18 +53,20 @@ def decode(message: dict[str, Any]) -> Batch:
     try:
         if message["type"] != TYPE:
             raise MessageError(f"unexpected message type {message['type']!r}")
-        batch = Batch(
-            str(message["epoch"]),
-            int(message["last_seq"]),
-            tuple(Event(*fields) for fields in _of_this_version(message["events"])),
-        )
+        epoch, last_seq = str(message["epoch"]), int(message["last_seq"])
+        if any(len(fields) != len(Event._fields) for fields in message["events"]):
+            return Batch(epoch, last_seq, ())
+        first = int(message["first_seq"]) if "first_seq" in message else None
+        batch = Batch(epoch, last_seq, tuple(Event(*fields) for fields in message["events"]), first)
     except (KeyError, TypeError, ValueError) as exc:
         raise MessageError(f"malformed layer message: {exc!r}") from exc
-    for seq, event in enumerate(batch.events, batch.first_seq):
-        if event.seq != seq:
-            raise MessageError(f"events are not consecutive at {event.seq}, expected {seq}")
+    _check_order(batch)
     return batch
 
 
-def _of_this_version(events: Sequence[Sequence[Any]]) -> Sequence[Sequence[Any]]:
-    return events if all(len(fields) == len(Event._fields) for fields in events) else ()
+def _check_order(batch: Batch) -> None:
+    seq = batch.first_seq
+    for event in batch.events:
+        if event.seq != seq and (batch.first is None or not seq < event.seq <= batch.last_seq):
+            raise MessageError(f"events are not consecutive at {event.seq}, expected {seq}")
+        seq = event.seq + 1

@@ -8,24 +8,29 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
-# After a round of writes, rest for so many times as long as it took, but not for longer.
+# After a round of writes, rest for so many times as long as it took, but not for longer than
+# so many seconds, or than a part of a round that took long.
 REST = 2.0
-MAX_REST_SECONDS = 0.02
+LONG_REST_SECONDS = 0.015
+LONG_REST = 0.5
 
 
 class Pace:
-    """Calls `work` soon after each `request`; several requests may get one call.
+    """Goes through a round of `work` soon after each `request`; several may get one round.
 
-    A request waits at most MAX_REST_SECONDS, and not at all where the last round was cheap.
+    A request does not wait for its round where the last one was cheap, and else for half as
+    long as that took, or LONG_REST_SECONDS. Between two steps of a round the event loop does
+    whatever else there is to do: what comes in meanwhile goes out with the steps that are left.
     """
 
-    def __init__(self, work: Callable[[], None]) -> None:
+    def __init__(self, work: Callable[[], Iterator[object]]) -> None:
         self._work = work
         self._requested = False
-        self._planned: asyncio.Handle | None = None  # the work itself, or its end
-        self._rests_until = 0.0  # in time.monotonic()
+        self._planned: asyncio.Handle | None = None  # the next step, of a round or to one
+        self._began = 0.0  # the round; in time.monotonic()
+        self._rests_until = 0.0  # the same
 
     def request(self) -> None:
         self._requested = True
@@ -39,20 +44,28 @@ class Pace:
     def _plan(self) -> None:
         wait = self._rests_until - time.monotonic()
         if wait > 0:
-            self._planned = asyncio.get_running_loop().call_later(wait, self._run)
+            self._planned = asyncio.get_running_loop().call_later(wait, self._begin)
         else:
-            self._run()
+            self._begin()
 
-    def _run(self) -> None:
-        began = time.monotonic()
+    def _begin(self) -> None:
+        self._began = time.monotonic()
         self._requested = False
-        # In the next turn of the loop: uvloop makes the system calls at the end of this one.
-        self._planned = asyncio.get_running_loop().call_soon(self._rest, began)
-        self._work()
+        self._step(self._work())
 
-    def _rest(self, began: float) -> None:
+    def _step(self, steps: Iterator[object]) -> None:
+        loop = asyncio.get_running_loop()
+        # In the next turn of the loop: uvloop makes the system calls at the end of this one.
+        self._planned = loop.call_soon(self._rest)
+        for _ in steps:
+            self._planned.cancel()
+            self._planned = loop.call_soon(self._step, steps)
+            return
+
+    def _rest(self) -> None:
         now = time.monotonic()
         self._planned = None
-        self._rests_until = now + min((now - began) * REST, MAX_REST_SECONDS)
+        took = now - self._began
+        self._rests_until = now + min(took * REST, max(LONG_REST_SECONDS, took * LONG_REST))
         if self._requested:
             self._plan()

@@ -5,15 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib.auth.mixins import LoginRequiredMixin
-from django.http import Http404
+from django.http import Http404, HttpRequest, HttpResponse
 from django.views.generic import TemplateView
 
+from attune import logs
 from executions import visibility
 from executions.status import STATUSES, TERMINAL
 
 
 class Page(LoginRequiredMixin, TemplateView):
     """A page for whoever is signed in; others sign in first, and come back."""
+
+    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        logs.bind(user=request.user.pk)
+        return super().get(request, *args, **kwargs)
 
 
 class ExecutionsPage(Page):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import gc
 from dataclasses import dataclass
 
@@ -12,8 +13,10 @@ from executions.database import conninfo
 from streaming import metrics
 from streaming.access import AccessRegistry
 from streaming.admission import Admissions
+from streaming.health import Health
 from streaming.hub import Hub
 from streaming.layer import Layer
+from streaming.pings import Pings
 from streaming.replay import LogReader
 from streaming.shutdown import Shutdown
 from streaming.slots import SlotLimits, Slots
@@ -27,6 +30,7 @@ class Streaming:
     accesses: AccessRegistry
     admissions: Admissions
     slots: Slots
+    health: Health
 
 
 _streaming: Streaming | None = None
@@ -44,19 +48,22 @@ async def get_streaming() -> Streaming:
         _starting = asyncio.Lock()
     async with _starting:
         if _streaming is None:
-            _streaming = await _start()
+            # In no request's context: the hub outlives the one that happens to be the first.
+            starting = asyncio.create_task(_start(), context=contextvars.Context())
+            _streaming = await starting
     return _streaming
 
 
 async def _start() -> Streaming:
     limits = settings.ATTUNE
+    metrics.begin_web()
     log = LogReader(
         conninfo(application="attune hub"),
         connections=limits.log_connections,
         bouncer=bool(settings.LISTEN_DATABASE),
     )
     accesses = AccessRegistry(check_seconds=limits.access_check_seconds)
-    hub = Hub(Layer(), log, limits)
+    hub = Hub(Layer.all(), log, limits)
     await hub.__aenter__()
     # What is loaded now stays: looking it over again and again for garbage takes 50 ms a time,
     # during which no stream gets anything.
@@ -67,9 +74,8 @@ async def _start() -> Streaming:
     await slots.enter()
     hub.run_beside(slots.run(), name="slots")
     Shutdown(hub, slots, seconds=limits.shutdown_seconds).install()
-    loop = asyncio.get_running_loop()
-    metrics.TASKS.set_function(lambda: len(asyncio.all_tasks(loop)))
-    return Streaming(hub, accesses, Admissions(), slots)
+    health = Health(hub, Pings(settings.REDIS_URLS))
+    return Streaming(hub, accesses, Admissions(), slots, health)
 
 
 def _slot_limits() -> SlotLimits:

@@ -5,6 +5,7 @@ No stream holds a connection: each page is one borrowing of a few milliseconds.
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -14,8 +15,9 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 from psycopg_pool import AsyncConnectionPool
 
-from executions import eventlog, snapshots
+from executions import eventlog, figures, snapshots
 from executions.eventlog import Connection, LogState, Page
+from executions.figures import Figures
 from executions.filters import Filter, log_where
 from executions.snapshots import Bounds, Snapshot, Statuses
 from streaming import metrics
@@ -25,7 +27,7 @@ STATEMENT_TIMEOUT_MILLISECONDS = 10_000
 
 
 # Not every psycopg.Error: a mistake in a query of ours is no reason to try it again.
-_UNAVAILABLE = (
+UNAVAILABLE = (
     psycopg.OperationalError,  # PoolTimeout is one, too
     psycopg.InterfaceError,
     psycopg.DataError,
@@ -72,6 +74,8 @@ class LogReader:
             name="log",
         )
 
+        self.answered = 0.0  # time.monotonic() of the last answer
+
     async def open(self) -> None:
         await self._pool.open()
 
@@ -87,6 +91,11 @@ class LogReader:
         """Return how many workers are connected to the database; raises LogUnavailable."""
         async with self._connection() as conn:
             return await eventlog.workers(conn)
+
+    async def figures(self) -> Figures:
+        """Return how the database stands; raises LogUnavailable."""
+        async with self._connection() as conn:
+            return await figures.read(conn)
 
     async def read(
         self, *, after: int, upto: int, limit: int, max_bytes: int, filter: Filter | None = None
@@ -124,5 +133,6 @@ class LogReader:
         try:
             async with self._pool.connection() as conn:
                 yield conn
-        except _UNAVAILABLE as exc:
+                self.answered = time.monotonic()
+        except UNAVAILABLE as exc:
             raise LogUnavailable(f"{type(exc).__name__}: {exc}") from exc

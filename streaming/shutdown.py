@@ -8,6 +8,7 @@ starts; ours comes before it.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import logging
 import signal
 import threading
@@ -38,7 +39,8 @@ class Shutdown:
                 self._previous[number] = signal.signal(number, self._signalled)
 
     def _signalled(self, number: int, frame: FrameType | None) -> None:
-        self._loop.call_soon_threadsafe(self._begin, number)
+        # In no request's context, whichever runs in this moment.
+        self._loop.call_soon_threadsafe(self._begin, number, context=contextvars.Context())
 
     def _begin(self, number: int) -> None:
         if self._draining is None:

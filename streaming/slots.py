@@ -21,6 +21,8 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
+from attune import redisurl
+
 logger = logging.getLogger("attune.slots")
 
 RENEWALS = 3  # in the time of a lease
@@ -91,7 +93,7 @@ class Slots:
     def __init__(self, url: str, limits: SlotLimits, *, prefix: str) -> None:
         # An answer comes within a second, or Redis counts as away. One more try at once: the
         # server may have closed a connection that was idle.
-        self._redis: Redis = Redis.from_url(
+        self._redis: Redis = redisurl.connect_async(
             url,
             socket_timeout=TIMEOUT_SECONDS,
             socket_connect_timeout=TIMEOUT_SECONDS,

@@ -8,6 +8,7 @@ import random
 import time
 from collections.abc import AsyncGenerator
 
+from attune import logs
 from executions.filters import Filter
 from streaming import frames, metrics, sse
 from streaming.access import Access, AccessRegistry
@@ -42,13 +43,14 @@ class Stream:
         viewer: Viewer,
         connection: Connection,
     ) -> None:
-        self._hub = hub
+        self._hub, self._meter = hub, hub.meter
         self._accesses = accesses
         self._asked = asked
         self._briefing = Briefing(hub, asked)
         self._beginning = beginning
         self._catching_up = beginning.start.resumed
         self._viewer = viewer
+        self.fields = logs.bound()  # of the request, for what others log about this stream
         self._connection = connection
         self._subscriber: Subscriber
         self._access: Access
@@ -73,6 +75,7 @@ class Stream:
             while True:
                 if data:
                     self._writing_since, self._in_hand = time.monotonic(), len(data)
+                    self._meter.bytes += len(data)
                     self._hub.streams.attend(self)
                     yield data
                     self._writing_since, self._in_hand = math.inf, 0
@@ -111,28 +114,29 @@ class Stream:
         Writing here is the short way, for a stream that waits at the end of the log; whatever
         else is to be done, the task does.
         """
-        events = 0
+        events, subscriber = 0, self._subscriber
         if self._may_write(now):
-            chunk = self._subscriber.recent()
+            chunk = subscriber.recent()
             if chunk is not None:
                 events = len(chunk.frames)
                 if chunk.data:  # an empty write would end the response
                     self._write(chunk.data, now)
-            if not self._subscriber.behind:
+            if not subscriber.behind:
                 return events
-        self._subscriber.wake()
+        subscriber.wake()
         return events
 
     def _may_write(self, now: float) -> bool:
         return (
             self._idle
             and now < self._ends
+            and now < self._access.stale_at
             and self._access.rights is self._rights
-            and not self._access.stale(now)
             and self._connection.ready
         )
 
     def _write(self, data: bytes, now: float) -> None:
+        self._meter.bytes += len(data)
         if not self._connection.write(data):
             self._hub.streams.attend(self)
         self._beat_at = now + self._hub.limits.heartbeat_seconds
@@ -140,6 +144,7 @@ class Stream:
     def cut(self) -> None:
         """Cut the connection of a client that takes nothing."""
         metrics.CLOSES.labels("cut").inc()
+        logger.info("action=stream state=ended reason=cut", extra={logs.EXTRA: self.fields})
         self._writing_since = math.inf  # once is enough
         self._connection.abort()
 
@@ -160,7 +165,7 @@ class Stream:
             if ending:
                 return ending
             self._follow_rights()
-            held_back = self._access.stale(now) or now < self._log_retry_at
+            held_back = now >= self._access.stale_at or now < self._log_retry_at
             data = None if held_back else await self._take()
             if data:
                 return data
@@ -195,6 +200,7 @@ class Stream:
     def _close(self, reason: str, *, reconnect: bool) -> bytes:
         self._over = True
         metrics.CLOSES.labels(reason).inc()
+        logger.info("action=stream state=ended reason=%s", reason)
         retry = random.randint(*SPREAD_MILLISECONDS) if reconnect else None
         return frames.close(reason, reconnect=reconnect, retry_milliseconds=retry)
 
@@ -268,6 +274,7 @@ class Stream:
         first_beat = time.monotonic() + self._hub.limits.heartbeat_seconds
         self._hub.streams.add(self, at=min(first_beat, self._ends))
         metrics.STREAMS.inc()
+        logger.info("action=stream state=open position=%s", self._subscriber.position)
 
     def _leave(self) -> None:
         self._subscriber.close()

@@ -87,7 +87,9 @@ class Streams:
         """Cut those that hang longest while all together hold more than they may."""
         slow = now - self._slow_client_seconds
         metrics.SLOW.set(sum(stream.hanging_since < slow for stream in self._attended))
-        excess = sum(stream.unsent for stream in self._attended) - self._unsent_bytes
+        unsent = sum(stream.unsent for stream in self._attended)
+        metrics.UNSENT.set(unsent)
+        excess = unsent - self._unsent_bytes
         if excess > 0:
             for stream in sorted(self._attended, key=lambda s: s.hanging_since):
                 excess -= stream.unsent

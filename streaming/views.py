@@ -1,7 +1,8 @@
-"""The HTTP side: the stream, and the probes."""
+"""The HTTP side of a stream: who gets one, and what is answered to the others."""
 
 from __future__ import annotations
 
+import uuid
 from contextlib import ExitStack
 from typing import Any
 
@@ -14,10 +15,10 @@ from django.http import (
     JsonResponse,
 )
 from django.views.decorators.csrf import csrf_exempt
-from django.views.decorators.http import require_GET
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from rest_framework.exceptions import AuthenticationFailed, NotAuthenticated, ValidationError
 
+from attune import logs
+from attune.accounts import metrics as account_metrics
 from attune.accounts import tickets
 from attune.accounts.addresses import client_address
 from attune.accounts.presented import present
@@ -25,7 +26,7 @@ from executions import errors
 from executions.errors import Code
 from executions.filters import Filter
 from executions.parameters import ParameterError
-from streaming import auth, filters, health
+from streaming import auth, filters, health, metrics
 from streaming.admission import Admissions
 from streaming.auth import Viewer
 from streaming.beginning import AlreadyEnded, TooManyToWatch, begin, start_at
@@ -67,31 +68,40 @@ async def executions_stream(request: HttpRequest) -> HttpResponseBase:
         )
     try:
         return await _open(request)
-    except Refused as refused:
-        return refused.response
     except AlreadyEnded:
         return HttpResponse(status=204)  # which makes an EventSource stop
+    except Refused as refused:
+        response = refused.response
     except TooManyToWatch:
         detail = f"waits for at most {settings.ATTUNE.watched_executions} executions"
-        return JsonResponse(errors.body_of(ValidationError({"until": detail})), status=400)
+        response = JsonResponse(errors.body_of(ValidationError({"until": detail})), status=400)
     except (DatabaseError, LogUnavailable):
-        return _try_again("The log of executions cannot be read now; try again.")
+        response = _try_again("The log of executions cannot be read now; try again.").response
+    metrics.REFUSED.labels(str(response.status_code)).inc()
+    return response
 
 
 async def _open(request: HttpRequest) -> HttpResponseBase:
     streaming = await get_streaming()
     hub = streaming.hub
     if hub.closing:
-        return _try_again("This server is about to end; try again.")
+        raise _try_again("This server is about to end; try again.")
     asked, viewer = await _admit(request, streaming.admissions)
     await _take_slot(request, streaming.slots, viewer)
     if not await health.has_worker(hub):
-        return _try_again("No worker is running, so no event would come; try again.")
+        raise _try_again("No worker is running, so no event would come; try again.")
     cursor = request.headers.get("Last-Event-ID") or asked.last_event_id
     start = start_at(cursor, await hub.state(cursor=cursor))
+    if start.resumed:
+        metrics.REPLAY.observe(max(0, hub.position.seq - start.position.seq))
     filter = asked.filter.hiding(viewer.rights.hidden_packs)
     beginning = await begin(hub, asked, filter, start)
     connection = request.scope[SCOPE_KEY]  # type: ignore[attr-defined]  # an ASGIRequest
+    logs.bind(
+        stream=uuid.uuid4().hex[:12],
+        user=viewer.credential.user,
+        executions=sorted(filter.executions | filter.roots)[: logs.MOST_EXECUTIONS],
+    )
     stream = Stream(hub, streaming.accesses, asked, beginning, viewer, connection)
     response = StreamResponse(stream, headers=STREAM_HEADERS)
     if "ticket" in request.GET:
@@ -99,12 +109,9 @@ async def _open(request: HttpRequest) -> HttpResponseBase:
     return response
 
 
-def _try_again(detail: str) -> JsonResponse:
-    return JsonResponse(
-        errors.body(detail, Code.UNAVAILABLE),
-        status=503,
-        headers={"Retry-After": RETRY_AFTER_SECONDS},
-    )
+def _try_again(detail: str) -> Refused:
+    retry = {"Retry-After": RETRY_AFTER_SECONDS}
+    return Refused(503, errors.body(detail, Code.UNAVAILABLE), retry)
 
 
 async def _take_slot(request: HttpRequest, slots: Slots, viewer: Viewer) -> None:
@@ -131,6 +138,8 @@ async def _admit(request: HttpRequest, admissions: Admissions) -> tuple[StreamRe
         admission = await admissions.look_up(present(request), named)
         viewer = auth.viewer(admission)
     except (AuthenticationFailed, NotAuthenticated) as exc:
+        if isinstance(exc, AuthenticationFailed):
+            account_metrics.FAILURES.labels("credential").inc()
         challenge = {"WWW-Authenticate": auth.CHALLENGE}
         raise Refused(401, errors.body_of(exc), challenge) from exc
     if wrong is not None:
@@ -140,24 +149,3 @@ async def _admit(request: HttpRequest, admissions: Admissions) -> tuple[StreamRe
         name = "execution_id" if asked.filter.executions else "root"
         raise Refused(404, errors.body(f"{name}: no such execution", Code.NOT_FOUND))
     return asked, viewer
-
-
-@require_GET
-async def healthz(request: HttpRequest) -> HttpResponse:
-    """Alive: the process answers."""
-    return JsonResponse({"status": "ok"})
-
-
-@require_GET
-async def readyz(request: HttpRequest) -> HttpResponse:
-    """Ready: database, channel layer and worker are there, each with its state."""
-    report = await health.report((await get_streaming()).hub)
-    response = JsonResponse(report.as_json(), status=200 if report.ready else 503)
-    # Django would log each 503 as an error of its own; the probe's caller knows by now.
-    response._has_been_logged = True  # type: ignore[attr-defined]
-    return response
-
-
-@require_GET
-async def metrics(request: HttpRequest) -> HttpResponse:
-    return HttpResponse(generate_latest(), content_type=CONTENT_TYPE_LATEST)

@@ -8,7 +8,12 @@ import shutil
 import pytest
 
 # Where the package has another name than the program.
-PACKAGES = {"node": "nodejs", "systemd-analyze": "systemd"}
+PACKAGES = {
+    "node": "nodejs",
+    "promtool": "prometheus",
+    "systemd-analyze": "systemd",
+    "ip": "iproute2",
+}
 # Debian keeps servers out of the path of who is not root.
 PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin"])
 

@@ -181,11 +181,15 @@ def product_env(database_url: str) -> dict[str, str]:
 
 
 @contextmanager
-def running_stack(database_url: str, folder: Path, *, server: str = "daphne") -> Iterator[Stack]:
+def running_stack(
+    database_url: str, folder: Path, *, server: str = "daphne", redis_url: str = ""
+) -> Iterator[Stack]:
     """Run a worker and a web server on the database, for as long as the context lasts."""
     folder.mkdir(parents=True, exist_ok=True)
     add_user(database_url, "alice")
     stack = Stack(database_url, folder, product_env(database_url))
+    if redis_url:
+        stack.env["REDIS_URL"] = redis_url
     try:
         stack.start_worker()
         stack.start_web(server=server)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 from django.contrib.auth.models import User
@@ -10,7 +12,7 @@ from rest_framework.authentication import BaseAuthentication, SessionAuthenticat
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 
-from attune.accounts import credentials, presented
+from attune.accounts import credentials, metrics, presented
 from attune.accounts.origins import is_same_origin
 
 
@@ -21,21 +23,32 @@ class AccessTokens(presented.Bearer):
         token = presented.bearer_token(request._request)
         if token is None or presented.machine_token(token) is not None:
             return None
-        return super().authenticate(request)
+        with _counted():
+            return super().authenticate(request)
 
 
 class MachineTokens(BaseAuthentication):
     """A token of `manage.py createtoken`: kept as a hash, revoked in the admin."""
 
     def authenticate(self, request: Request) -> tuple[User, AuthToken] | None:
-        token = presented.bearer_token(request._request)
-        shown = presented.machine_token(token) if token is not None else None
-        if shown is None:
-            return None
-        found = AuthToken.objects.select_related("user").filter(digest=shown.digest).first()
-        if found is None or not credentials.live([credentials.of_machine_token(found)]):
-            raise AuthenticationFailed
-        return found.user, found
+        with _counted():
+            token = presented.bearer_token(request._request)
+            shown = presented.machine_token(token) if token is not None else None
+            if shown is None:
+                return None
+            found = AuthToken.objects.select_related("user").filter(digest=shown.digest).first()
+            if found is None or not credentials.live([credentials.of_machine_token(found)]):
+                raise AuthenticationFailed
+            return found.user, found
+
+
+@contextlib.contextmanager
+def _counted() -> Iterator[None]:
+    try:
+        yield
+    except AuthenticationFailed:
+        metrics.FAILURES.labels("credential").inc()
+        raise
 
 
 class Sessions(SessionAuthentication):

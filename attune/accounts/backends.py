@@ -7,7 +7,7 @@ from django.contrib.auth.backends import ModelBackend
 from django.contrib.auth.models import User
 from django.http import HttpRequest
 
-from attune.accounts import throttling
+from attune.accounts import metrics, throttling
 from attune.accounts.addresses import client_address
 
 
@@ -28,6 +28,8 @@ class ThrottledBackend(ModelBackend):
         user = super().authenticate(request, username, password, **kwargs)
         if user is not None:
             attempt.succeeded()
+        else:
+            metrics.FAILURES.labels("password").inc()
         return user
 
     async def aauthenticate(

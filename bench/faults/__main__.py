@@ -37,6 +37,7 @@ def main() -> int:
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="attune-faults-") as name:
         outcomes = _run(options, Path(name))
+    print(report.partitions(outcomes))
     print("\n" + report.details(outcomes))
     failed = [o.name for o in outcomes if not o.passed and o.reason_not_run is None]
     not_run = [o.name for o in outcomes if o.reason_not_run is not None]

@@ -25,12 +25,12 @@ class Clients:
         self._clients: list[Client] = []
         self._tasks: list[asyncio.Task[None]] = []
 
-    async def open(self, specs: list[dict[str, Any]], ports: list[int]) -> int:
+    async def open(self, specs: list[dict[str, Any]], addresses: list[tuple[str, int]]) -> int:
         """Start the clients and wait until each has been told that it is connected."""
         limit = asyncio.Semaphore(OPEN_AT_ONCE)
 
         async def start(spec: ClientSpec) -> None:
-            client = (Mute if spec.pace == NEVER_READING else Client)(spec, ports)
+            client = (Mute if spec.pace == NEVER_READING else Client)(spec, addresses)
             async with limit:
                 self._clients.append(client)
                 self._tasks.append(asyncio.create_task(client.run(), name=spec.name))

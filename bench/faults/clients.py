@@ -72,14 +72,14 @@ class Life:
 class Client:
     """One client: connects, reads, and comes back with its last id, until cancelled."""
 
-    def __init__(self, spec: ClientSpec, ports: Sequence[int]) -> None:
+    def __init__(self, spec: ClientSpec, addresses: Sequence[tuple[str, int]]) -> None:
         self.spec = spec
         self.lives = [Life(spec.name)]
         self.connected = asyncio.Event()
         self.draining = False
         self.last_id: str | None = None
         self._position = -1
-        self._ports = ports
+        self._addresses = [(host, port) for host, port in addresses]  # as JSON has them
         self._random = random.Random(spec.seed)
         self._retry = RETRY_SECONDS
         self._writer: asyncio.StreamWriter | None = None
@@ -133,7 +133,7 @@ class Client:
             if self.spec.pace == SLOW:
                 # Else the kernel reads for us, megabytes of it.
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8 * SLOW_BYTES)
-            address = ("127.0.0.1", self._random.choice(self._ports))
+            address = self._random.choice(self._addresses)
             await asyncio.get_running_loop().sock_connect(sock, address)
             reader, writer = await asyncio.open_connection(sock=sock, limit=READ_BYTES)
         except BaseException:
@@ -232,7 +232,7 @@ class Mute(Client):
             sock.setblocking(False)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             loop = asyncio.get_running_loop()
-            address = ("127.0.0.1", self._random.choice(self._ports))
+            address = self._random.choice(self._addresses)
             await loop.sock_connect(sock, address)
             await loop.sock_sendall(sock, request(self.spec, address, None))
             self.connected.set()

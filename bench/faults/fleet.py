@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
@@ -45,14 +45,15 @@ class Harvest:
 class Fleet:
     """Starts the process of the clients; leaving the context ends it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, place: Sequence[str] = ()) -> None:
         self._folder = folder
+        self._place = [*place]  # what its command line begins with
         self._members: list[Member] = []
 
     def __enter__(self) -> Fleet:
         self._log = (self._folder / "clients.log").open("wb")
         self._child = subprocess.Popen(
-            [sys.executable, "-m", "bench.faults.clientprocess"],
+            [*self._place, sys.executable, "-m", "bench.faults.clientprocess"],
             cwd=PROJECT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -77,10 +78,11 @@ class Fleet:
         self._child.stdout.close()
         self._log.close()
 
-    def open(self, members: list[Member], ports: list[int]) -> None:
+    def open(self, members: list[Member], addresses: list[tuple[str, int]]) -> None:
         """Start these clients; returns once all of them are connected."""
         self._members += members
-        self._call("open", specs=[asdict(member.spec) for member in members], ports=ports)
+        specs = [asdict(member.spec) for member in members]
+        self._call("open", specs=specs, addresses=addresses)
 
     def cut(self) -> None:
         """Drop all connections in the same moment."""

@@ -34,6 +34,8 @@ class Outcome:
     writer_errors: Counter[str] = field(default_factory=Counter)
     disconnects: Counter[str] = field(default_factory=Counter)
     notes: list[str] = field(default_factory=list)
+    # Of each partition: changes during it, the worst delay of one of them, when all had one again.
+    cuts: list[tuple[str, int, float, float]] = field(default_factory=list)
     seconds: float = 0.0
 
     @property

@@ -73,6 +73,17 @@ def _details(outcome: Outcome) -> list[str]:
     return [f"- {outcome.name} (seed {outcome.seed}): {line}" for line in lines + outcome.notes]
 
 
+def partitions(outcomes: Iterable[Outcome]) -> str:
+    """Return one row a partition of the network; empty where there was none."""
+    rows = [
+        f"| {what} | {changes} | {_seconds(worst)} | {_seconds(recovered)} |"
+        for outcome in outcomes
+        for what, changes, worst, recovered in outcome.cuts
+    ]
+    head = ["", "| cut | changes meanwhile | worst delay of one | recovered |", "|---|--:|--:|--:|"]
+    return "\n".join([*head, *rows, ""]) if rows else ""
+
+
 def as_json(outcomes: Iterable[Outcome]) -> str:
     return json.dumps([vars(o) | {"passed": o.passed} for o in outcomes], indent=1)
 

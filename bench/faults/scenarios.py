@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.faults import faults, members
+from bench.faults import faults, machines, members, sentinel
 from bench.faults.trial import Scenario
 from bench.faults.writers import Load
 
@@ -130,6 +130,39 @@ SCENARIOS = {
             "the clock is stepped by ±10 minutes",
             steps_clock=True,
         ),
+        Scenario(
+            "redis-failover",
+            sentinel.kill_master,
+            "kill -9 of the Redis master, Sentinel promotes the replica",
+            system=sentinel.Watched,
+            repeats=3,
+            after=5.0,
+        ),
+        Scenario(
+            "machines-brief",
+            machines.cut_some,
+            "eight hosts, some cut off from each other for 3 s",
+            system=machines.Machines,
+            workers=2,
+            webs=2,
+            drain=60.0,
+        ),
+        Scenario(
+            "machines",
+            machines.partition,
+            "eight hosts, each cut off from each, then from all, for 7 s",
+            system=machines.Machines,
+            workers=2,
+            webs=2,
+            drain=60.0,
+        ),
     )
 }
-SHORT = ("worker-killed", "redis-down-1s", "web-restarted", "reconnects")
+SHORT = (
+    "worker-killed",
+    "redis-down-1s",
+    "web-restarted",
+    "reconnects",
+    "redis-failover",
+    "machines-brief",
+)

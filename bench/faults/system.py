@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import socket
 import subprocess
 import sys
 import threading
@@ -11,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
 from uuid import uuid4
 
 import httpx
@@ -19,11 +18,19 @@ import psutil
 import psycopg
 from psycopg import sql
 
-from attune.local.postgres import EmbeddedPostgres
 from attune.local.processes import spawn
 from attune.local.redis import EmbeddedRedis
 from bench.faults.facts import Entry, Row
-from tests.servers import APPLICATION, PROJECT, SERVERS, Process, add_user, product_env, wait_for
+from tests.servers import (
+    APPLICATION,
+    PROJECT,
+    SERVERS,
+    Process,
+    add_user,
+    free_port,
+    product_env,
+    wait_for,
+)
 
 TEMPLATE = "faults_template"
 READY_SECONDS = 30.0
@@ -31,8 +38,8 @@ MEMORY_SECONDS = 0.2  # between two looks at the web processes' memory
 RESTRICTED_PACK = "vault"
 PACKS = ("alpha", "beta", RESTRICTED_PACK)
 
-# How each web server is told its address.
-ADDRESS = {"daphne": ("-b", "127.0.0.1", "-p"), "uvicorn": ("--host", "127.0.0.1", "--port")}
+# How each web server is told its address and its port.
+ADDRESS = {"daphne": ("-b", "-p"), "uvicorn": ("--host", "--port")}
 
 _END = """
     SELECT last_seq FROM attune.stream_state
@@ -54,6 +61,19 @@ class NotPossible(Exception):
     """The fault cannot be made on this machine; the message says why."""
 
 
+class Server(Protocol):
+    """What is asked of a PostgreSQL server."""
+
+    @property
+    def data(self) -> Path:
+        """The folder of its data."""
+
+    def start(self) -> None: ...
+    def stop(self) -> None: ...
+    def url(self, database: str) -> str: ...
+    def create_database(self, name: str, *, template: str = ...) -> None: ...
+
+
 @dataclass
 class Cluster:
     """PostgreSQL, and the name of a migrated database to clone.
@@ -61,7 +81,7 @@ class Cluster:
     `notify`: adaptive makes workers change between waiting and polling all the time.
     """
 
-    postgres: EmbeddedPostgres
+    postgres: Server
     template: str = TEMPLATE
     notify: str = "always"
 
@@ -117,7 +137,7 @@ class System:
     webs: int = 1
     variables: dict[str, str] = field(default_factory=dict)
     processes: dict[str, Process] = field(default_factory=dict)
-    ports: list[int] = field(default_factory=list)
+    addresses: list[tuple[str, int]] = field(default_factory=list)  # of the web processes
     _own: psycopg.Connection[tuple[Any, ...]] | None = None
 
     def __enter__(self) -> System:
@@ -147,10 +167,10 @@ class System:
         self.cluster.drop(self.database_url)
 
     def _start(self) -> None:
-        self.redis.start()
         data = str(self.folder / "var")
+        urls = {"DATABASE_URL": self.database_url, **self.start_servers()}
         self.environment = self.cluster.environment(
-            self.database_url, REDIS_URL=self.redis.url, ATTUNE_DATA_DIR=data, **self.variables
+            urls.pop("DATABASE_URL"), ATTUNE_DATA_DIR=data, **urls, **self.variables
         )
         add_user(self.database_url, "all", is_superuser=True)
         add_user(self.database_url, "outsider")
@@ -162,10 +182,24 @@ class System:
                 )
         for number in range(self.workers):
             self.start_worker(number)
-        self.ports += [_free_port() for _ in range(self.webs)]
+        self.addresses += [self.address(number) for number in range(self.webs)]
         for number in range(self.webs):
             self.start_web(number)
         self.wait_ready()
+
+    # --- where it runs ----------------------------------------------------------------------
+    def start_servers(self) -> dict[str, str]:
+        """Start what is needed beside the database; return what the processes are told of it."""
+        self.redis.start()
+        return {"REDIS_URL": self.redis.url}
+
+    def place(self, name: str) -> list[str]:
+        """Return what the command line of a process begins with."""
+        return []
+
+    def address(self, number: int) -> tuple[str, int]:
+        """Return where a web process is to listen."""
+        return "127.0.0.1", free_port()
 
     # --- processes --------------------------------------------------------------------------
     def start_worker(self, number: int = 0) -> Process:
@@ -173,14 +207,15 @@ class System:
 
     def start_web(self, number: int = 0) -> Process:
         """Start a web process, on the port that it had before."""
-        address = [*ADDRESS[self.server], str(self.ports[number])]
+        names, values = ADDRESS[self.server], map(str, self.addresses[number])
+        address = [part for pair in zip(names, values, strict=True) for part in pair]
         command = [sys.executable, "-m", *SERVERS[self.server], *address]
         return self._spawn(f"web{number}", [*command, APPLICATION])
 
     def _spawn(self, name: str, command: list[str]) -> Process:
         log = self.folder / f"{name}.log"
         with log.open("ab") as output:
-            child = spawn(command, env=self.environment, output=output)
+            child = spawn([*self.place(name), *command], env=self.environment, output=output)
         process = self.processes[name] = Process(name, child, log)
         return process
 
@@ -188,13 +223,13 @@ class System:
         def ready() -> bool:
             for process in self.processes.values():
                 assert process.child.poll() is None, f"{process.name} ended:\n{process.output}"
-            return all(self._answers(port) for port in self.ports)
+            return all(self._answers(*address) for address in self.addresses)
 
         wait_for(ready, "the system to be ready", seconds=READY_SECONDS)
 
-    def _answers(self, port: int) -> bool:
+    def _answers(self, host: str, port: int) -> bool:
         try:
-            return httpx.get(f"http://127.0.0.1:{port}/readyz", timeout=5).status_code == 200
+            return httpx.get(f"http://{host}:{port}/readyz", timeout=5).status_code == 200
         except httpx.HTTPError:
             return False
 
@@ -228,7 +263,7 @@ class System:
 
     def token(self, username: str) -> str:
         answer = httpx.post(
-            f"http://127.0.0.1:{self.ports[0]}/api/v1/auth/token",
+            "http://{}:{}/api/v1/auth/token".format(*self.addresses[0]),
             json={"username": username, "password": "secret"},
             timeout=30,
         )
@@ -302,9 +337,3 @@ class Memory:
                 self._peak = max(self._peak, self._system.web_bytes())
             except psutil.NoSuchProcess:
                 continue  # killed while we looked
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

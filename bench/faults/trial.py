@@ -42,9 +42,19 @@ class Scenario:
     before: float = 2.0
     after: float = 3.0
     drain: float = 40.0
+    system: type[System] = System
     steps_clock: bool = False  # a PostgreSQL of its own, under a clock of its own
     database_down: bool = False  # writers may lose their connection
     growth_limit: float | None = None  # MiB that the web process may grow by
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """A partition of the network, from `began` to `healed`."""
+
+    what: str
+    began: float
+    healed: float
 
 
 class Trial:
@@ -62,6 +72,7 @@ class Trial:
         self.clock: Clock | None = None
         self.marks: list[float] = []
         self.notes: list[str] = []
+        self.cuts: list[Cut] = []
 
     def mark(self) -> None:
         """Measure recovery from this moment: the end of the fault, or its beginning where the
@@ -110,7 +121,7 @@ def _run(
     with ExitStack() as stack:
         if scenario.steps_clock:
             cluster, clock = stack.enter_context(stepping_cluster(folder / "clock"))
-        system = System(
+        system = scenario.system(
             cluster,
             folder,
             server=outcome.server,
@@ -119,7 +130,8 @@ def _run(
             variables=scenario.variables | (clock.env if clock is not None else {}),
         )
         stack.enter_context(system)
-        trial = Trial(system, stack.enter_context(Fleet(folder)), scenario, outcome.seed, repeats)
+        fleet = stack.enter_context(Fleet(folder, place=system.place("client")))
+        trial = Trial(system, fleet, scenario, outcome.seed, repeats)
         trial.clock = clock
         truth, harvest, caught_up = strike(trial, outcome)
     report(outcome, trial, truth, harvest)
@@ -152,7 +164,7 @@ def _prepare(trial: Trial) -> int:
     base = pin(trial)
     place = members.Place(trial.system.token, trial.pinned, trial.random)
     crowd = trial.scenario.crowd(place) if trial.scenario.crowd is not None else []
-    trial.fleet.open(members.usual(place) + crowd, trial.system.ports)
+    trial.fleet.open(members.usual(place) + crowd, trial.system.addresses)
     return base
 
 
@@ -215,6 +227,11 @@ def report(outcome: Outcome, trial: Trial, truth: Truth, harvest: Harvest) -> No
     outcome.troubles = harvest.troubles
     outcome.writer_errors, outcome.disconnects = ledger.errors, ledger.disconnects
     outcome.notes += trial.notes
+    for cut in trial.cuts:
+        during = [change for change in changes if cut.began < change.committed < cut.healed]
+        worst = max(delays(during, harvest.healthy), default=0.0)
+        recovered = recovery_seconds(cut.healed, changes, harvest.healthy)
+        outcome.cuts.append((cut.what, len(during), worst, recovered))
 
 
 def judge(outcome: Outcome, trial: Trial, findings: Findings, caught_up: bool) -> None:

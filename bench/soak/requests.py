@@ -62,7 +62,7 @@ class Requests:
                 self._ask(client)
 
     def _ask(self, client: httpx.Client) -> None:
-        base = f"http://127.0.0.1:{self._random.choice(self._system.ports)}/api/v1/"
+        base = "http://{}:{}/api/v1/".format(*self._random.choice(self._system.addresses))
         headers = {"Authorization": f"Bearer {self.token}"}
         path = self._random.choice([*PATHS, "executions/stream/ticket", "auth/token"])
         url = base + path.format(execution=self._random.choice(self._pinned))

@@ -150,11 +150,11 @@ class _Soak:
         self._pinned = trial.pinned
         self._tokens = {name: self._system.token(name) for name in ("all", "outsider")}
         place = Place(self._tokens.__getitem__, self._pinned, trial.random)
-        ports = self._system.ports
-        for web, port in enumerate(ports):
+        addresses = self._system.addresses
+        for web, address in enumerate(addresses):
             steady = crowd.steady(place, web, self._plan.steady_clients)
-            self._fleet.open(steady, [port])
-        self._fleet.open(crowd.wandering(place, self._plan.coming_clients), ports)
+            self._fleet.open(steady, [address])
+        self._fleet.open(crowd.wandering(place, self._plan.coming_clients), addresses)
         return base
 
     def _trial(self, seed: int) -> SoakTrial:

@@ -111,7 +111,7 @@ class Sampler:
 
     def _web(self) -> dict[str, float]:
         """What the web process that lives through all of it says of itself."""
-        url = f"http://127.0.0.1:{self._system.ports[0]}/metrics"
+        url = "http://{}:{}/metrics".format(*self._system.addresses[0])
         text = httpx.get(url, timeout=2).text
         streams, tasks = (metric_in(text, f"attune_{name}") for name in ("streams", "tasks"))
         descriptors = psutil.Process(self._system.processes["web0"].pid).num_fds()

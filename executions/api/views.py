@@ -16,6 +16,7 @@ from rest_framework.response import Response
 from rest_framework.utils.urls import replace_query_param
 from rest_framework.views import APIView
 
+from attune import logs
 from executions import eventlog, parameters, visibility
 from executions.api import changes, listing, operations, stats
 from executions.api.jsontext import as_text
@@ -47,6 +48,9 @@ class StrictParameters(APIView):
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
+        logs.bind(user=request.user.pk)
+        if str(kwargs.get("pk", "")).isdecimal():
+            logs.bind(executions=[int(kwargs["pk"])])
         self.query = dict(request.query_params.lists())
         if action := getattr(self, "action", None):  # else the method is refused
             parameters.check_names(self.query, self.known.get(action, ()))
@@ -159,6 +163,7 @@ class ExecutionViewSet(
 
     def _row(self, pk: int, **answer: Any) -> Response:
         """Return the row as the change of this transaction left it."""
+        logs.bind(executions=[pk])
         row = _written(Execution.objects.all()).get(pk=pk)
         return Response(self.get_serializer(row).data, **answer)
 

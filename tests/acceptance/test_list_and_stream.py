@@ -195,6 +195,10 @@ def matches(data: dict[str, Any], query: dict[str, str]) -> bool:
 
 @pytest.fixture
 def tokens(stack: Stack) -> dict[str, str]:
+    return tokens_of(stack)
+
+
+def tokens_of(stack: Stack) -> dict[str, str]:
     """Of somebody who does not see restricted packs, and of one who does."""
     name = f"root{uuid4().hex[:8]}"
     add_user(stack.database_url, name, is_superuser=True)
@@ -211,6 +215,18 @@ def test_it_tells_by_a_stream_what_a_later_list_shows(
     between: list[Any],
     after: list[Any],
 ) -> None:
+    check(stack, tokens, filters, before, between, after)
+
+
+def check(
+    stack: Stack,
+    tokens: dict[str, str],
+    filters: dict[str, list[Any]],
+    before: list[Any],
+    between: list[Any],
+    after: list[Any],
+) -> None:
+    """List, follow the stream from there, and list again."""
     with ExitStack() as opened:
         conn = opened.enter_context(stack.sql())
         api = opened.enter_context(httpx.Client(base_url=f"{stack.url}/api/v1/", timeout=30))

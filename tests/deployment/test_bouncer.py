@@ -16,6 +16,7 @@ from attune.local.redis import EmbeddedRedis
 from executions.database import check_direct
 from executions.eventlog import Connection
 from tests.deployment.examples import open_folder, rendered, running
+from tests.observability.test_doctor import doctor
 from tests.permissions import grant, withdraw
 from tests.programs import program
 from tests.rows import add_execution, one
@@ -138,3 +139,11 @@ async def test_it_takes_a_bouncer_that_pools_by_session(bouncer: str) -> None:
 
     async with await connect() as conn:
         await check_direct(conn, connect)
+
+
+def test_the_doctor_says_so_too(bouncer: str, database: str, redis_server: EmbeddedRedis) -> None:
+    env = product_env(bouncer)
+    report = doctor(env)
+    assert "ATTUNE_LISTEN_DATABASE_URL" in report.wrong("listen", "nothing is heard")
+    direct = doctor(env | {"ATTUNE_LISTEN_DATABASE_URL": database})
+    assert [finding["level"] for finding in direct.of("listen")] == ["ok"]

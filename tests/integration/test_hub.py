@@ -17,10 +17,11 @@ from attune.local.redis import EmbeddedRedis
 from executions.eventlog import Event
 from executions.filters import Filter
 from executions.positions import Position
-from streaming import health
+from streaming.health import Health
 from streaming.hub import Hub
 from streaming.layer import Layer, group
 from streaming.messages import Batch, encode
+from streaming.pings import Pings
 from streaming.replay import LogReader
 from streaming.subscriber import Reset, Subscriber
 from tests.rows import Connection, add_execution, log, one, sequence, set_status
@@ -36,7 +37,7 @@ def _layer_server(redis_server: EmbeddedRedis) -> None:
 @asynccontextmanager
 async def running_hub(database: str, **limits: Any) -> AsyncIterator[Hub]:
     hub = Hub(
-        Layer(),
+        Layer.all(),
         LogReader(database, connections=2),
         replace(settings.ATTUNE, **{"layer_silence_seconds": 0.2, **limits}),
     )
@@ -256,12 +257,15 @@ async def test_it_is_not_ready_and_sends_all_away_once_a_task_has_ended(
     async with running_hub(database) as hub:
         stream = Open()
         hub.streams.add(stream, at=0.0)
-        assert (await health.report(hub)).hub == "ok"
+        pings = Pings(settings.REDIS_URLS)
+        before = await Health(hub, pings).report()
+        assert before.checks["hub"].state == before.checks["layer"].state == "ok"
         hub.run_beside(breaks(), name="breaking")
         await until(lambda: stream.woken)
         assert hub.closing
-        report = await health.report(hub)
-        assert not report.ready and "restart this process" in report.hub
+        report = await Health(hub, pings).report()
+        await pings.close()
+        assert not report.ready and "restart this process" in report.checks["hub"].state
     assert "action=hub.breaking state=ended" in caplog.text
 
 

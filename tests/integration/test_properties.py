@@ -107,7 +107,10 @@ async def test_it_hands_over_from_replay_to_live(
     filter = dice.choice([Filter(), Filter(executions=chosen), Filter(statuses=_RUNNING)])
     sequence(conn)
     total = 400
-    async with Hub(Layer(), LogReader(database, connections=2), limits) as hub, Layer() as layer:
+    async with (
+        Hub(Layer.all(), LogReader(database, connections=2), limits) as hub,
+        Layer() as layer,
+    ):
         await hub.refresh()
         readers = []
         for done in range(0, total, 50):

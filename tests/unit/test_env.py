@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
-from attune import env
+from attune import env, redisurl
 
 
 @pytest.fixture
@@ -70,7 +70,16 @@ def test_it_reads_a_database_url_as_libpq_does(setenv: pytest.MonkeyPatch) -> No
     }
 
 
-@pytest.mark.parametrize("value", ["localhost", "http://x", "redis://", ","])
+@pytest.mark.parametrize(
+    "value",
+    [
+        *("localhost", "http://x", "redis://", ","),
+        *("redis+sentinel://a:1", "redis+sentinel:///main", "redis+sentinel://a:1,b:2/main"),
+        *("redis+sentinel://a:99999/main", "redis+sentinel://a:x/main", "redis+sentinel://a+/main"),
+        *("redis+sentinel://[1::2::3]/main", "redis+sentinel://a/main?password=x"),
+        *("redis+sentinel://secret@a/main", "redis+sentinel://a/main/x", "redis+sentinel://a/"),
+    ],
+)
 def test_it_refuses_a_wrong_redis_url(setenv: pytest.MonkeyPatch, value: str) -> None:
     setenv.setenv("NAME", value)
     with pytest.raises(ImproperlyConfigured, match="^NAME: "):
@@ -80,3 +89,15 @@ def test_it_refuses_a_wrong_redis_url(setenv: pytest.MonkeyPatch, value: str) ->
 def test_it_reads_shards(setenv: pytest.MonkeyPatch) -> None:
     setenv.setenv("NAME", "redis://a:1/0, unix:///run/redis.sock")
     assert env.redis_urls("NAME") == ["redis://a:1/0", "unix:///run/redis.sock"]
+
+
+def test_it_takes_sentinels_beside_shards(setenv: pytest.MonkeyPatch) -> None:
+    watched = "redis+sentinel://:p%40ss@a:1+[::1]+b/main/2?sentinel_password=s%2Bt"
+    setenv.setenv("NAME", f"{watched}, redis://c:1/0")
+    assert env.redis_urls("NAME") == [watched, "redis://c:1/0"]
+    host = redisurl.layer_host(watched)
+    assert isinstance(host, dict)
+    assert host["sentinels"] == [("a", 1), ("::1", 26379), ("b", 26379)]
+    assert (host["master_name"], host["db"], host["password"]) == ("main", 2, "p@ss")
+    assert host["sentinel_kwargs"]["password"] == "s+t"
+    assert redisurl.layer_host("redis://c:1/0") == "redis://c:1/0"

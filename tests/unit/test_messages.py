@@ -74,3 +74,13 @@ def test_it_refuses_events_with_a_gap() -> None:
     message = messages.encode(Batch("5f1c", 4, (event(2), event(4))))
     with pytest.raises(MessageError, match="consecutive"):
         messages.decode(message)
+
+
+def test_it_never_takes_a_stretch_for_covered_whose_events_it_cannot_read() -> None:
+    """Of a worker of another version; or the events would be missing, and nobody would know."""
+    message = messages.encode(Batch("5f1c", 9, (event(4),), 3)) | {"events": [event(4)[:10]]}
+    try:
+        batch = messages.decode(message)
+    except MessageError:
+        return
+    assert (batch.first_seq, batch.events) == (10, ())

@@ -15,9 +15,13 @@ from channels.management.commands.runworker import Command as ChannelsCommand
 from django.conf import settings
 from django.core.management.base import CommandParser
 
-from executions import database
+from executions import database, figures
+from executions.figures import Figures
+from streaming.endpoint import WorkerProbes, serving
+from streaming.gauges import DatabaseGauges
 from streaming.layer import Layer
 from streaming.listener import Listener, WorkerLimits
+from streaming.publisher import Publisher
 
 
 class Command(ChannelsCommand):  # type: ignore[misc]
@@ -42,10 +46,11 @@ class Command(ChannelsCommand):  # type: ignore[misc]
 
 async def _listen() -> None:
     limits = settings.ATTUNE
-    async with Layer() as layer:
+    async with Publisher(Layer.all()) as publisher:
+        gauges = DatabaseGauges(_figures)
         listener = Listener(
             partial(database.connect, application="attune worker", direct=True),
-            layer,
+            publisher,
             WorkerLimits(
                 tick_seconds=limits.worker_tick_seconds,
                 poll_events_per_second=limits.poll_events_per_second,
@@ -53,7 +58,15 @@ async def _listen() -> None:
                 batch_events=limits.batch_events,
                 message_bytes=limits.message_bytes,
             ),
+            gauges=gauges,
         )
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, listener.stop)
-        await listener.run()
+        async with serving(settings.WORKER_METRICS, WorkerProbes(listener, gauges)):
+            await listener.run()
+
+
+async def _figures() -> Figures:
+    """On a connection for it alone: the worker's own is not to wait for whoever asks."""
+    async with await database.connect(application="attune metrics", direct=True) as conn:
+        return await figures.read(conn)
