@@ -15,9 +15,11 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import httpx
 
 from attune.local.postgres import EmbeddedPostgres
 from bench.faults import report
@@ -27,7 +29,7 @@ from bench.faults.outcome import Outcome
 from bench.faults.system import Cluster, System
 from bench.faults.trial import Scenario, Trial, judge, strike
 from bench.faults.trial import report as fill
-from tests.servers import PROJECT, SERVERS, Process
+from tests.servers import PROJECT, SERVERS, Process, wait_for
 
 REST_SECONDS = 4.0  # of each mixture
 APP = "executions"
@@ -56,7 +58,21 @@ class MixedSystem(System):
         self.processes[name].stop()
         start = self.start_worker if name.startswith("worker") else self.start_web
         start(int(name[-1]))
-        self.wait_ready()
+        wait_for(
+            lambda: all(self._alive(*one) for one in self.addresses),
+            f"{name} to answer",
+            seconds=60,
+        )
+
+    def _alive(self, host: str, port: int) -> bool:
+        # Not ready: one that cannot read the other version's messages has only the log.
+        with suppress(httpx.HTTPError):
+            return httpx.get(f"http://{host}:{port}/healthz", timeout=5).status_code == 200
+        return False
+
+    def unready(self) -> list[str]:
+        """Return the web processes that a proxy would leave out now."""
+        return [f"web{n}" for n, one in enumerate(self.addresses) if not self._answers(*one)]
 
 
 @dataclass
@@ -83,11 +99,14 @@ def roll(trial: Trial) -> None:
     print("database", newest(system.old), "→", newest(PROJECT), flush=True)
     django(PROJECT, system.environment, "migrate", "--verbosity", "0")
     _rest(trial)
-    for new, names in ((True, ["worker0", "web0", "web1"]), (False, ["web1", "web0", "worker0"])):
+    way = ["worker0", "web0", "web1", "worker1"]
+    for new, names in ((True, way), (False, way[::-1])):
         for name in names:
             print(name, "new" if new else "old", flush=True)
             system.replace(name, new=new)
             _rest(trial)
+            if unready := system.unready():
+                trial.notes.append(f"not ready with {sorted(system.new)} new: {unready}")
     print("database back to", newest(system.old), flush=True)
     django(PROJECT, system.environment, "migrate", APP, newest(system.old), "--verbosity", "0")
     _rest(trial)
@@ -119,8 +138,8 @@ def main() -> int:
 
 def _run(outcome: Outcome, cluster: Cluster, folder: Path, old: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    scenario = Scenario("rolling", roll, outcome.what, webs=2)
-    system = MixedSystem(cluster, folder, server=outcome.server, webs=2, old=old)
+    scenario = Scenario("rolling", roll, outcome.what, workers=2, webs=2)
+    system = MixedSystem(cluster, folder, server=outcome.server, workers=2, webs=2, old=old)
     with system, Fleet(folder) as fleet:
         trial = Trial(system, fleet, scenario, outcome.seed, 1)
         truth, harvest, caught_up = strike(trial, outcome)
