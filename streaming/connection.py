@@ -31,14 +31,11 @@ class Connection(Protocol):
     def send(self) -> Send:
         """The server's `send`, which returns only when the client takes what it is sent."""
 
-    @property
-    def ready(self) -> bool:
-        """Whether `write` may be called: within a response whose client takes what it is sent."""
-
-    def write(self, data: bytes) -> bool:
+    def push(self, data: bytes) -> int | None:
         """Send a part of the body at once, past the application: a tenth of what `send` costs.
 
-        False where the server may still hold some of it.
+        Returns how many bytes of it the server still holds. None: not now (the client does not
+        take what it is sent, or the response is over), and nothing was sent; `send` waits.
         """
 
     @property
@@ -55,42 +52,46 @@ class Connection(Protocol):
 class AsyncioConnection:
     """uvicorn: its `send` waits by itself while the transport is full."""
 
+    # What `push` needs, and no more: with a thousand streams, whatever else it looked at would
+    # have to come from memory first, which takes longer than all that is done with it.
+    __slots__ = ("_cycle", "_fd", "_transport", "send")
+
     def __init__(self, send: Send, cycle: Any) -> None:
         self.send = send
-        self._cycle = cycle
+        self._cycle = cycle  # None once it has said that it sends chunks
         self._transport = cycle.transport
         sock = self._transport.get_extra_info("socket")
         is_plain = sock is not None and self._transport.get_extra_info("sslcontext") is None
-        # Only the cycle on httptools says whether it sends chunks; that on h11 does not.
-        self._says_chunked = hasattr(cycle, "chunked_encoding")
         self._fd: int | None = sock.fileno() if is_plain else None
         _set_user_timeout(sock)
 
-    @property
-    def ready(self) -> bool:
-        cycle = self._cycle
-        chunked = self._says_chunked and cycle.chunked_encoding
-        return bool(chunked) and not (cycle.flow.write_paused or cycle.disconnected)
-
-    def write(self, data: bytes) -> bool:
+    def push(self, data: bytes) -> int | None:
         """Send what the kernel takes right now, and leave the rest to the transport.
 
         uvloop's own `write` sends in the loop's next turn: of a thousand streams the first
         would wait until the last has been served.
         """
-        chunk, transport = _chunk(data), self._transport
-        if self._fd is not None and not (
-            transport.get_write_buffer_size() or transport.is_closing()
-        ):
+        transport = self._transport
+        # A closed transport's descriptor may be somebody else's by now.
+        if transport.is_closing() or transport.get_write_buffer_size() or not self._chunked():
+            return None
+        chunk = _chunk(data)
+        if self._fd is not None:
             try:
                 sent = os.write(self._fd, chunk)
             except OSError:  # full, or broken: the transport will notice
                 sent = 0
             if sent == len(chunk):
-                return True
+                return 0
             chunk = chunk[sent:]
         transport.write(chunk)
-        return False
+        return self.unsent
+
+    def _chunked(self) -> bool:
+        """Whether the body is sent in chunks; of uvicorn's cycles, that on h11 does not say."""
+        if self._cycle is not None and getattr(self._cycle, "chunked_encoding", False):
+            self._cycle = None
+        return self._cycle is None
 
     @property
     def unsent(self) -> int:
@@ -119,15 +120,13 @@ class TwistedConnection:
         await self._may_write.wait()
         await self._send(message)
 
-    @property
-    def ready(self) -> bool:
+    def push(self, data: bytes) -> int | None:
         request = self._request
         ended = request.finished or request._disconnected
-        return bool(request.chunked) and self._may_write.is_set() and not ended
-
-    def write(self, data: bytes) -> bool:
-        self._request.channel.write(_chunk(data))
-        return not self.unsent
+        if ended or not (request.chunked and self._may_write.is_set()):
+            return None
+        request.channel.write(_chunk(data))
+        return self.unsent
 
     @property
     def unsent(self) -> int:
@@ -158,14 +157,13 @@ class TwistedConnection:
 class UnknownConnection:
     """Another server: whether it bounds what it holds is up to it; nothing can be cut."""
 
-    ready = False
     unsent = 0
 
     def __init__(self, send: Send) -> None:
         self.send = send
 
-    def write(self, data: bytes) -> bool:
-        raise NotImplementedError
+    def push(self, data: bytes) -> int | None:
+        return None
 
     def abort(self) -> None:
         pass

@@ -13,8 +13,8 @@ from streaming.feed import Feed, Frame, Reader, Ring
 
 logger = logging.getLogger("attune.feeds")
 
-# Written to before the event loop gets its turn: about a millisecond.
-STEP_STREAMS = 64
+# Written to before the event loop gets its turn: less than a millisecond.
+STEP_STREAMS = 32
 
 
 class Feeds:

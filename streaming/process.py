@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import gc
 from dataclasses import dataclass
 
 from django.conf import settings
@@ -13,6 +12,7 @@ from executions.database import conninfo
 from streaming import metrics
 from streaming.access import AccessRegistry
 from streaming.admission import Admissions
+from streaming.garbage import Garbage
 from streaming.health import Health
 from streaming.hub import Hub
 from streaming.layer import Layer
@@ -65,10 +65,7 @@ async def _start() -> Streaming:
     accesses = AccessRegistry(check_seconds=limits.access_check_seconds)
     hub = Hub(Layer.all(), log, limits)
     await hub.__aenter__()
-    # What is loaded now stays: looking it over again and again for garbage takes 50 ms a time,
-    # during which no stream gets anything.
-    gc.collect()
-    gc.freeze()
+    Garbage(hub.streams).install()
     hub.run_beside(accesses.run(), name="access")
     slots = Slots(settings.REDIS_URLS[0], _slot_limits(), prefix=settings.REDIS_PREFIX)
     await slots.enter()

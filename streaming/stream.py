@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator
 
 from attune import logs
 from executions.filters import Filter
+from executions.visibility import Rights
 from streaming import frames, metrics, sse
 from streaming.access import Access, AccessRegistry
 from streaming.auth import Viewer
@@ -34,6 +35,14 @@ SPREAD_MILLISECONDS = (1_000, 10_000)
 class Stream:
     """What `asked` for, sent to `viewer` over `connection`."""
 
+    __slots__ = (
+        *("_idle", "_ends", "_access", "_rights", "_subscriber", "_connection", "_meter"),
+        *("_written_at", "_hub"),  # so far what `push` needs, next to each other in memory
+        *("_accesses", "_asked", "_beginning", "_briefing", "_catching_up", "_in_hand"),
+        *("_life_ends", "_log_retry_at", "_over", "_slow", "_token_ends", "_viewer"),
+        *("_writing_since", "fields"),
+    )
+
     def __init__(
         self,
         hub: Hub,
@@ -54,9 +63,10 @@ class Stream:
         self._connection = connection
         self._subscriber: Subscriber
         self._access: Access
+        self._rights: Rights  # that `_subscriber` goes by
         self._over = False
         self._log_retry_at = 0.0
-        self._beat_at = math.inf
+        self._written_at = math.inf
         self._idle = False  # the task waits for events, and nothing but events
         self._writing_since = math.inf
         self._in_hand = 0  # bytes of the write that has not returned
@@ -79,7 +89,7 @@ class Stream:
                     self._hub.streams.attend(self)
                     yield data
                     self._writing_since, self._in_hand = math.inf, 0
-                    self._beat_at = time.monotonic() + self._hub.limits.heartbeat_seconds
+                    self._written_at = time.monotonic()
                 if self._over:
                     return
                 data = b""  # not to be held while nothing happens
@@ -89,12 +99,14 @@ class Stream:
 
     def due(self, now: float) -> float:
         """Called by the clock: send a heartbeat, or wake the task to end the stream."""
-        if now >= self._beat_at and self._may_write(now):
+        beat_at = self._beat_at
+        if now >= beat_at and self._may_push(now):
             metrics.EVENTS_OUT.inc(self.push(now))
-            self._write(sse.heartbeat(id=str(self._subscriber.position)), now)
-        elif now >= min(self._beat_at, self._ends):
+            if self._push(sse.heartbeat(id=str(self._subscriber.position)), now):
+                beat_at = self._beat_at
+        if now >= min(beat_at, self._ends):
             self._subscriber.wake()
-        return min(self._beat_at, self._ends)
+        return min(beat_at, self._ends)
 
     def attend(self, now: float) -> bool:
         """Called by the clock at every tick, from a write of the task on until all is taken."""
@@ -114,32 +126,42 @@ class Stream:
         Writing here is the short way, for a stream that waits at the end of the log; whatever
         else is to be done, the task does.
         """
-        events, subscriber = 0, self._subscriber
-        if self._may_write(now):
+        subscriber = self._subscriber
+        if self._may_push(now):
             chunk = subscriber.recent()
-            if chunk is not None:
-                events = len(chunk.frames)
-                if chunk.data:  # an empty write would end the response
-                    self._write(chunk.data, now)
-            if not subscriber.behind:
-                return events
+            if chunk is None:
+                if not subscriber.behind:
+                    return 0
+            elif not chunk.data or self._push(chunk.data, now):  # an empty one would end it
+                subscriber.move(chunk)
+                if chunk.cut:
+                    subscriber.wake()
+                return len(chunk.frames)
         subscriber.wake()
-        return events
+        return 0
 
-    def _may_write(self, now: float) -> bool:
+    def _may_push(self, now: float) -> bool:
+        access = self._access
         return (
             self._idle
             and now < self._ends
-            and now < self._access.stale_at
-            and self._access.rights is self._rights
-            and self._connection.ready
+            and now < access.stale_at
+            and access.rights is self._rights
         )
 
-    def _write(self, data: bytes, now: float) -> None:
-        self._meter.bytes += len(data)
-        if not self._connection.write(data):
+    def _push(self, data: bytes, now: float) -> bool:
+        unsent = self._connection.push(data)
+        if unsent is None:
+            return False
+        if unsent:
             self._hub.streams.attend(self)
-        self._beat_at = now + self._hub.limits.heartbeat_seconds
+        self._meter.bytes += len(data)
+        self._written_at = now
+        return True
+
+    @property
+    def _beat_at(self) -> float:
+        return self._written_at + self._hub.limits.heartbeat_seconds
 
     def cut(self) -> None:
         """Cut the connection of a client that takes nothing."""

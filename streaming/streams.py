@@ -46,6 +46,7 @@ class Streams:
         self._tick_of: dict[OpenStream, int] = {}
         self._by_tick: dict[int, set[OpenStream]] = {}
         self._attended: set[OpenStream] = set()
+        self.ended = 0
 
     def __len__(self) -> int:
         return len(self._tick_of)
@@ -57,6 +58,7 @@ class Streams:
         self._by_tick.setdefault(tick, set()).add(stream)
 
     def discard(self, stream: OpenStream) -> None:
+        self.ended += 1
         tick = self._tick_of.pop(stream)
         due = self._by_tick.get(tick)
         if due is not None:

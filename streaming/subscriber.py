@@ -73,17 +73,23 @@ class Subscriber:
                 return await self._from_log()
             if here.epoch != self._hub.position.epoch:
                 return self._reset("epoch_changed")
-        return self.recent()
+        chunk = self.recent()
+        if chunk is not None:
+            self.move(chunk)
+        return chunk if chunk is not None and chunk.frames else None
 
     def recent(self) -> Chunk | None:
-        """Return what follows the position, as `next` does, but only from memory."""
+        """Return what follows the position, where memory has it; then `move`, or leave it."""
         here, end = self.position, self._hub.position
         if here.epoch != end.epoch or not self._feed.floor <= here.seq < end.seq:
             return None
-        chunk = self._feed.after(here.seq, max_bytes=CHUNK_BYTES)
+        return self._feed.after(here.seq, max_bytes=CHUNK_BYTES)
+
+    def move(self, recent: Chunk) -> None:
+        """Move behind what `recent` has just returned."""
+        end = self._hub.position
         # Where it is not cut, what followed its last frame does not match.
-        self.position = Position(end.epoch, chunk.last_seq) if chunk.cut else end
-        return chunk if chunk.frames else None
+        self.position = Position(end.epoch, recent.last_seq) if recent.cut else end
 
     async def wait(self) -> None:
         """Return when there may be something new, or `wake` is called."""
