@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from datetime import datetime
 from typing import Any
@@ -27,6 +28,12 @@ def connected(
         "expires_at": expires_at.isoformat() if expires_at is not None else None,
     }
     return _control("connected", data, id=str(position), retry_milliseconds=retry_milliseconds)
+
+
+@functools.lru_cache(maxsize=2)  # quiet streams are all at the same place
+def heartbeat(position: Position) -> bytes:
+    """Encode a sign of life, which moves the cursor without an event."""
+    return sse.heartbeat(id=str(position))
 
 
 def reset(reason: str, position: Position) -> bytes:

@@ -29,8 +29,9 @@ class Streams(Protocol):
 class Garbage:
     """Watches the collector from `install` to `remove`, for one process."""
 
-    def __init__(self, streams: Streams) -> None:
+    def __init__(self, streams: Streams, *, long_seconds: float = LONG_SECONDS) -> None:
         self._streams = streams
+        self._long_seconds = long_seconds
         self._began = 0.0  # the collection that runs; in time.monotonic()
         self._enough_ended = 0
 
@@ -52,7 +53,7 @@ class Garbage:
             self._began = time.monotonic()
             if self._streams.ended >= self._enough_ended:
                 gc.unfreeze()
-        elif time.monotonic() - self._began > LONG_SECONDS:
+        elif time.monotonic() - self._began > self._long_seconds:
             self._set_aside()
 
     def _set_aside(self) -> None:

@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterator
 # After a round of writes, rest for so many times as long as it took, but not for longer than
 # so many seconds, or than a part of a round that took long.
 REST = 2.0
-LONG_REST_SECONDS = 0.004
-LONG_REST = 0.25
+LONG_REST_SECONDS = 0.009
+LONG_REST = 0.5
 
 
 class Pace:

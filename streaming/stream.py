@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator
 from attune import logs
 from executions.filters import Filter
 from executions.visibility import Rights
-from streaming import frames, metrics, sse
+from streaming import frames, metrics
 from streaming.access import Access, AccessRegistry
 from streaming.auth import Viewer
 from streaming.beginning import Beginning
@@ -101,8 +101,9 @@ class Stream:
         """Called by the clock: send a heartbeat, or wake the task to end the stream."""
         beat_at = self._beat_at
         if now >= beat_at and self._may_push(now):
-            metrics.EVENTS_OUT.inc(self.push(now))
-            if self._push(sse.heartbeat(id=str(self._subscriber.position)), now):
+            if events := self.push(now):
+                metrics.EVENTS_OUT.inc(events)
+            if self._push(frames.heartbeat(self._subscriber.position), now):
                 beat_at = self._beat_at
         if now >= min(beat_at, self._ends):
             self._subscriber.wake()
@@ -192,7 +193,7 @@ class Stream:
             if data:
                 return data
             if (data is None and self._caught_up(held_back)) or now >= self._beat_at:
-                return sse.heartbeat(id=str(self._subscriber.position))
+                return frames.heartbeat(self._subscriber.position)
             if data is None:
                 self._idle = self._briefing.is_plain and not (held_back or self._log_retry_at)
                 await self._subscriber.wait()

@@ -85,6 +85,8 @@ def test_it_composes_what_it_promises() -> None:
             assert not is_secret or variable.endswith("_FILE"), variable
         assert set(service.get("secrets", [])) <= set(compose()["secrets"]), name
     assert services["web1"] == services["web2"] and services["worker1"] == services["worker2"]
+    port = services["worker1"]["environment"]["ATTUNE_WORKER_METRICS"].partition(":")[2]
+    assert f"http://127.0.0.1:{port}/healthz" in services["worker1"]["healthcheck"]["test"][-1]
     grace = float(services["web1"]["stop_grace_period"].removesuffix("s"))
     assert grace > seconds_to_end(web_command())
 
@@ -115,7 +117,10 @@ def units(tmp_path: Path) -> Path:
 
 
 def instances(units: Path) -> list[str]:
-    return [str(units / name.replace("@.", "@8001.")) for name in UNITS]
+    return [
+        str(units / name.replace("web@.", "web@8001.").replace("worker@.", "worker@1."))
+        for name in UNITS
+    ]
 
 
 def test_it_has_units_that_systemd_takes(units: Path) -> None:
