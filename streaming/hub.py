@@ -71,6 +71,7 @@ class Hub:
     # --- life -----------------------------------------------------------------------------
     async def __aenter__(self) -> Hub:
         await self.log.open()
+        self.ticked = time.monotonic()
         for number, follower in enumerate(self._followers):
             self.run_beside(follower.run(), name=f"follow.{number}")
         self.run_beside(self._tick(), name="tick")
