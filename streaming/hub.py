@@ -28,6 +28,7 @@ from streaming.messages import Batch
 from streaming.meter import Meter
 from streaming.pace import Pace
 from streaming.replay import LogReader, LogUnavailable
+from streaming.rereading import Rereading
 from streaming.shards import Merge
 from streaming.streams import TICK_SECONDS, Streams
 
@@ -35,6 +36,8 @@ logger = logging.getLogger("attune.hub")
 
 DRAIN_LOOK_SECONDS = 0.02
 READ_BACK_BYTES = 1024 * 1024
+# What one stream may have in flight: small enough for ten thousand clients that never read.
+CHUNK_BYTES = 64 * 1024
 # What a shard that is late keeps the others waiting; then the log is read.
 LATE_SECONDS = 0.5
 
@@ -48,6 +51,9 @@ class Hub:
     def __init__(self, layers: Sequence[Layer], log: LogReader, limits: Limits) -> None:
         self.limits = limits
         self.log = log
+        self.rereading = Rereading(
+            log, page_events=limits.replay_page_events, page_bytes=CHUNK_BYTES
+        )
         self._followers = Followers(self, layers, silence_seconds=limits.layer_silence_seconds)
         self._merge = self._followers.merge
         self._ring = Ring(max_events=limits.ring_events, max_bytes=limits.ring_bytes)

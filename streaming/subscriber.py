@@ -7,11 +7,8 @@ from dataclasses import dataclass
 
 from executions.filters import Filter
 from executions.positions import Position
-from streaming.feed import Chunk, Frame, Reader, join
-from streaming.hub import Hub
-
-# What one stream may have in flight: small enough for ten thousand clients that never read.
-CHUNK_BYTES = 64 * 1024
+from streaming.feed import Chunk, Reader
+from streaming.hub import CHUNK_BYTES, Hub
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,22 +105,14 @@ class Subscriber:
         return 0
 
     async def _from_log(self) -> Chunk | Reset:
-        start, filter = self.position, self.filter
-        reading = await self._hub.log.read(
-            after=start.seq,
-            upto=self._hub.position.seq,
-            limit=self._hub.limits.replay_page_events,
-            max_bytes=CHUNK_BYTES,
-            filter=filter,
-        )
+        start = self.position
+        found = await self._hub.rereading.read(self.filter, start, upto=self._hub.position.seq)
         if start.epoch != self._hub.position.epoch:
             return self._reset("epoch_changed")
-        if start.seq < reading.floor_seq:
+        if start.seq < found.floor_seq:
             return self._reset("history_gone")
-        frames = [Frame.of(event, start.epoch).told(filter) for event in reading.page.events]
-        self.position = Position(start.epoch, reading.page.upto)
-        chunk = join(frames, after=start.seq, max_bytes=2**62)  # the page is bounded already
-        return Chunk(chunk.data, reading.page.upto, chunk.frames)
+        self.position = Position(start.epoch, found.chunk.last_seq)
+        return found.chunk
 
     def _reset(self, reason: str) -> Reset:
         self.position = self._hub.position

@@ -311,3 +311,21 @@ async def test_it_reads_once_what_a_crowd_comes_back_for(conn: Connection, datab
 
 def count_of(name: str) -> float:
     return REGISTRY.get_sample_value(name) or 0.0
+
+
+async def test_it_reads_what_memory_has_not_once_for_all(conn: Connection, database: str) -> None:
+    """Streams that are behind, each somewhere else, soon read the same pages."""
+    crowd, events = 40, 2000
+    execution = add_events(conn, events)
+    sequence(conn)
+    async with running_hub(database, ring_events=100) as hub:
+        end = hub.position.seq
+        for filter in (Filter(), Filter(executions=frozenset({execution}))):
+            streams = [subscribe(hub, filter, 7 * number) for number in range(crowd)]
+            pages = count_of("attune_log_reads_total")
+            got = await asyncio.gather(*(collect(stream, end) for stream in streams))
+            for number, seqs in enumerate(got):
+                assert seqs == list(range(7 * number + 1, end + 1))
+            assert count_of("attune_log_reads_total") - pages < crowd + 60
+            for stream in streams:
+                stream.close()
