@@ -19,8 +19,11 @@ from executions.filters import Filter
 from streaming import sse
 
 # Joined chunks that a feed keeps for a moment: enough for a crowd of streams that all
-# replay the same few pages.
-KEPT_CHUNKS = 8
+# replay the same pages.
+KEPT_CHUNKS = 32
+# A chunk that is cut ends at a multiple of this, for everybody: streams that are behind, each
+# somewhere else, are soon at the same few places.
+STEP_EVENTS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +134,9 @@ class Feed:
     def append(self, frame: Frame) -> None:
         """Take over a frame that matches; the ring has it already."""
         self._frames.append(frame.told(self.filter))
-        self.trim()
+        if self._chunks:  # those that were cut are as they would be now
+            self._chunks = {key: chunk for key, chunk in self._chunks.items() if chunk.cut}
+        self._follow_ring()
 
     def trim(self) -> None:
         """Let go of joined chunks and of what the ring has forgotten; busy feeds do it themselves.
@@ -140,6 +145,9 @@ class Feed:
         never falls behind.
         """
         self._chunks.clear()
+        self._follow_ring()
+
+    def _follow_ring(self) -> None:
         while self._frames and self._frames[0].event.seq <= self._ring.floor:
             self.floor = self._frames.popleft().event.seq
 
@@ -169,13 +177,16 @@ class Feed:
             first = bisect.bisect_right(self._frames, seq, key=lambda frame: frame.event.seq)
             pending = itertools.islice(self._frames, first, None)
             if len(self._chunks) >= KEPT_CHUNKS:
-                self._chunks.clear()
+                del self._chunks[next(iter(self._chunks))]
             chunk = self._chunks[key] = join(pending, after=seq, max_bytes=max_bytes)
         return chunk
 
 
 def join(frames: Iterable[Frame], *, after: int, max_bytes: int) -> Chunk:
-    """Join frames up to about `max_bytes`; `after` is the position where there is none."""
+    """Join frames up to about `max_bytes`; `after` is the position where there is none.
+
+    Where they are cut, it is at a multiple of STEP_EVENTS, if there is one behind the first.
+    """
     taken: list[Frame] = []
     size, cut = 0, False
     for frame in frames:
@@ -185,4 +196,8 @@ def join(frames: Iterable[Frame], *, after: int, max_bytes: int) -> Chunk:
         taken.append(frame)
         size += len(frame.data)
     last = taken[-1].event.seq if taken else after
+    if cut and (step := last - last % STEP_EVENTS) >= taken[0].event.seq:
+        last = step
+        while taken and taken[-1].event.seq > step:
+            taken.pop()
     return Chunk(b"".join([frame.data for frame in taken]), last, tuple(taken), cut)

@@ -16,11 +16,9 @@ from weakref import WeakValueDictionary
 from executions.eventlog import Page
 from executions.filters import Filter
 from executions.positions import Position
-from streaming.feed import Chunk, Frame, join
+from streaming.feed import STEP_EVENTS, Chunk, Frame, join
 from streaming.replay import LogReader
 
-# A page that is full ends at a multiple of this.
-STEP_EVENTS = 64
 KEPT_BYTES = 8 * 1024 * 1024
 
 Place = tuple[Filter, Position]

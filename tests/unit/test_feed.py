@@ -97,3 +97,34 @@ def test_it_knows_nothing_from_before_it_was_made() -> None:
     assert feed.floor == 12
     feed.restart(20)
     assert feed.floor == 20
+
+
+def test_it_brings_streams_that_are_behind_to_the_same_places() -> None:
+    ring = Ring(max_events=1000, max_bytes=1_000_000)
+    feed = Feed(Filter(), ring, since=0)
+    filled(ring, feed, range(1, 501))
+    chunks = [feed.after(seq, max_bytes=1500) for seq in (3, 17, 40)]
+    assert [(chunk.last_seq, chunk.cut) for chunk in chunks] == [(128, True)] * 3
+    assert [chunk.frames[0].event.seq for chunk in chunks] == [4, 18, 41]
+    shared = feed.after(128, max_bytes=1500)
+    filled(ring, feed, range(501, 502))
+    assert feed.after(128, max_bytes=1500) is shared, "what was cut is still right"
+
+
+def test_it_does_not_keep_an_open_end_when_more_comes() -> None:
+    ring = Ring(max_events=1000, max_bytes=1_000_000)
+    feed = Feed(Filter(), ring, since=0)
+    filled(ring, feed, range(1, 4))
+    assert feed.after(0, max_bytes=1500).last_seq == 3
+    filled(ring, feed, range(4, 5))
+    assert feed.after(0, max_bytes=1500).last_seq == 4
+
+
+def test_it_cuts_behind_the_first_event_however_far_that_is() -> None:
+    ring = Ring(max_events=1000, max_bytes=1_000_000)
+    feed = Feed(Filter(), ring, since=0)
+    for seq in (130, 131):
+        ring.append(frame(seq, size=900))
+        feed.append(frame(seq, size=900))
+    chunk = feed.after(0, max_bytes=1000)
+    assert ([f.event.seq for f in chunk.frames], chunk.last_seq, chunk.cut) == ([130], 130, True)
