@@ -2,7 +2,7 @@
 
 Plain psycopg on connections the caller owns, no Django: the worker and the web process both
 use it from asyncio, and requests with a cursor of theirs. The writing itself is one SQL
-function, `attune.sequence_v3`, so that it is one transaction whatever happens to the process
+function, `attune.sequence_v4`, so that it is one transaction whatever happens to the process
 that asked for it.
 """
 
@@ -107,17 +107,16 @@ class Sequenced:
 # leave out NOTIFY (see 0006_writer.sql); a worker polls.
 _WORKER_LOCK, _NOTIFY_LOCK, _POLL_LOCK = ((0x617474, number) for number in (1, 2, 3))
 
-# The inner query decides by lengths alone how far a page goes.
+# `before`: the bytes of those before it, which decide how far a page goes.
 _READ = sql.SQL("""
-    WITH page AS MATERIALIZED (
-        SELECT seq, sum(bytes) OVER (ORDER BY seq) - bytes AS before
+    SELECT seq, execution, version, op, status, old_status, action_ref, parent, ancestors, event,
+        old_action_ref, old_parent, old_ancestors
+    FROM (
+        SELECT *, sum(bytes) OVER (ORDER BY seq ROWS UNBOUNDED PRECEDING) - bytes AS before
         FROM attune.execution_event
         WHERE seq > %(after)s AND seq <= %(upto)s AND {condition}
         ORDER BY seq LIMIT %(limit)s
-    )
-    SELECT seq, execution, version, op, status, old_status, action_ref, parent, ancestors, event,
-        old_action_ref, old_parent, old_ancestors
-    FROM attune.execution_event JOIN page USING (seq)
+    ) page
     WHERE before < %(max_bytes)s
     ORDER BY seq
 """)
@@ -185,7 +184,7 @@ async def sequence(conn: Connection, *, batch: int) -> Sequenced | None:
 
     Returns None where another worker is doing so right now.
     """
-    cursor = await conn.execute("SELECT * FROM attune.sequence_v3(%s)", [batch])
+    cursor = await conn.execute("SELECT * FROM attune.sequence_v4(%s)", [batch])
     rows = await cursor.fetchall()
     if not rows:
         return None
@@ -224,7 +223,8 @@ async def read(
     upto = min(upto, after + SCANNED_EVENTS)
     bounds = {"after": after, "upto": upto, "limit": limit, "max_bytes": max_bytes}
     query = _READ.format(condition=condition) if condition is not None else _READ_ALL
-    cursor = await conn.execute(query, {**(values or {}), **bounds})
+    # Planned anew each time: a plan that is kept may be of a time when the log was empty.
+    cursor = await conn.execute(query, {**(values or {}), **bounds}, prepare=False)
     return _page(await cursor.fetchall(), upto=upto, limit=limit, max_bytes=max_bytes)
 
 

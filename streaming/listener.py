@@ -74,6 +74,7 @@ class Listener:
         self._gauges = gauges
         self.answered = 0.0  # time.monotonic() of the database's last answer
         self.published = 0.0  # and of the last message that the layer took
+        self._sending: asyncio.Task[bool] | None = None  # a message that travels while we go on
         self._stopping = False
         self._wake = asyncio.Event()  # the server sent something, or we are to stop
 
@@ -119,6 +120,10 @@ class Listener:
                 if not again:
                     await self._wait(conn, polling.seconds)
         finally:
+            if self._sending is not None:
+                self._sending.cancel()
+                await asyncio.wait([self._sending])
+                self._sending = None
             # Bounded: a server that no longer answers must not keep us from the next one.
             with contextlib.suppress(psycopg.Error, TimeoutError):
                 async with asyncio.timeout(1.0):
@@ -143,6 +148,7 @@ class Listener:
             events += done.count
             if done.count < self._limits.batch_events:
                 break
+        await self._sent()
         return events
 
     async def _publish(self, conn: Connection, done: Sequenced) -> None:
@@ -150,6 +156,7 @@ class Listener:
         if self._publisher.resting:
             return
         if done.events or not done.count:
+            await self._sent()
             await self._send(Batch(done.epoch, done.last_seq, done.events))
             return
         sent, after = True, done.first_seq - 1
@@ -162,8 +169,18 @@ class Listener:
                     limit=done.count,
                     max_bytes=self._limits.message_bytes,
                 )
-            sent = await self._send(Batch(done.epoch, page.upto, tuple(page.events)))
+            sent = await self._sent()
+            batch = Batch(done.epoch, page.upto, tuple(page.events))
+            self._sending = asyncio.create_task(self._send(batch), name="publish")
             after = page.upto
+
+    async def _sent(self) -> bool:
+        """Return once nothing travels any more, and whether the last one of those arrived.
+
+        The database reads and numbers the next events while these are sealed and published.
+        """
+        sending, self._sending = self._sending, None
+        return sending is None or await sending
 
     async def _send(self, batch: Batch, *, to_epoch: str | None = None) -> bool:
         """Publish, and say whether that worked: if not, the hubs will read the log."""

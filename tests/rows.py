@@ -50,7 +50,7 @@ def inbox(conn: Connection) -> list[tuple[Any, ...]]:
 def sequence(conn: Connection, batch: int = 1_000_000) -> tuple[Any, ...] | None:
     """Run the sequencer once; return (epoch, first_seq, last_seq)."""
     return conn.execute(
-        "SELECT epoch, first_seq, last_seq FROM attune.sequence_v3(%s)", [batch]
+        "SELECT epoch, first_seq, last_seq FROM attune.sequence_v4(%s)", [batch]
     ).fetchone()
 
 

@@ -32,6 +32,8 @@ NOTES = [
     " statements, every commit on disk. The table without triggers is `LIKE attune.execution"
     " INCLUDING ALL`, in the same database; it has no foreign keys, and none of those columns"
     " is changed.",
+    "Runs with and without take turns; the ratio is the median of those of neighbours, the rates"
+    " are medians of their own.",
     "All processes share all cores. The rows “no worker” show the triggers alone.",
 ]
 _PREPARE = """
@@ -59,7 +61,9 @@ class Rates:
 
     @property
     def ratio(self) -> float:
-        return self.middle("with") / self.middle("without")
+        """The median of each run's, with the run before it that had no triggers."""
+        pairs = zip(self.by_table["with"], self.by_table["without"], strict=True)
+        return statistics.median(one / other for one, other in pairs)
 
     def middle(self, table: str) -> float:
         return statistics.median(self.by_table[table])
@@ -114,8 +118,8 @@ def _database(env: dict[str, str]) -> Iterator[Stack]:
 
 def _alternate(bench: Bench, stack: Stack, writers: int, *, runs: int = 0) -> Rates:
     rates: dict[str, list[float]] = {name: [] for name in TABLES}
-    seconds = max(2, round(bench.plan.seconds / 2))
-    for _ in range(runs or bench.plan.runs):
+    seconds = max(1, round(bench.plan.seconds / 3))
+    for _ in range(runs or bench.plan.runs + 2):
         for name, table in TABLES.items():
             rates[name].append(_pgbench(stack, table, writers, seconds))
             if "worker" in stack.processes:

@@ -8,7 +8,12 @@ from executions.migrations import __path__ as _folders
 
 # The name of the sequencer that a worker calls which was made for that migration, or for one
 # of those after it.
-_SEQUENCERS = {"0003": "sequence_v1", "0006": "sequence_v2", "0007": "sequence_v3"}
+_SEQUENCERS = {
+    "0003": "sequence_v1",
+    "0006": "sequence_v2",
+    "0007": "sequence_v3",
+    "0011": "sequence_v4",
+}
 
 
 def migrations() -> list[str]:

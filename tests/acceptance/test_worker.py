@@ -85,7 +85,7 @@ def test_it_leaves_a_backend_that_no_longer_answers(workers: Stack) -> None:
                 conn,
                 "SELECT max(pid) FROM pg_stat_activity WHERE application_name = 'attune worker'"
                 " AND datname = current_database() AND state = 'idle'"
-                " AND position('sequence_v3' in query) > 0",
+                " AND position('sequence_v4' in query) > 0",
             ),
             "the worker to wait",
         )

@@ -58,7 +58,7 @@ def fill(number: int) -> None:
 
 
 def sequence() -> None:
-    sql("SELECT attune.sequence_v3(100000)")
+    sql("SELECT attune.sequence_v4(100000)")
 
 
 def staff(*permissions: str) -> User:

@@ -55,6 +55,6 @@ def test_it_lets_writers_go_on_while_one_of_them_takes_long(
         assert migration.is_alive()
         slow.commit()
         migration.join()
-    assert one(conn, "SELECT to_regprocedure('attune.sequence_v3(integer)') IS NOT NULL")
+    assert one(conn, "SELECT to_regprocedure('attune.sequence_v4(integer)') IS NOT NULL")
     set_status(conn, other, "failed")
     assert len(inbox(conn)) == 11

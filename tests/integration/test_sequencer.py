@@ -162,3 +162,37 @@ def test_it_knows_the_ancestors_of_what_is_deleted_together_with_them(conn: Conn
     ).fetchall()
     told = {execution: set(ancestors or ()) for execution, ancestors in rows}
     assert told == {root: set(), child: {root}, grandchild: {root, child}}
+
+
+def test_it_knows_the_ancestors_by_what_it_takes_where_they_are_gone_already(
+    conn: Connection,
+) -> None:
+    root = add_execution(conn)
+    sequence(conn)
+    child = add_execution(conn, parent=root)
+    grandchild = add_execution(conn, parent=child)
+    conn.execute("DELETE FROM attune.execution WHERE id = %s", [child])
+    sequence(conn, batch=2)  # the DELETE is not in it
+    rows = conn.execute("SELECT execution, ancestors FROM attune.execution_event WHERE seq > 1")
+    told = {execution: set(ancestors or ()) for execution, ancestors in rows.fetchall()}
+    assert told == {child: {root}, grandchild: {root, child}}
+
+
+def test_it_never_reads_a_table_through_though_its_plan_is_of_an_empty_one(
+    conn: Connection,
+) -> None:
+    execution = add_execution(conn)
+    child = add_execution(conn, parent=execution)
+    for status in ("scheduled", "running", "completed") * 5:
+        set_status(conn, child, status)
+        sequence(conn)
+    conn.execute("SELECT pg_stat_force_next_flush()")
+    scans = conn.execute(
+        "SELECT relname, seq_scan FROM pg_stat_user_tables WHERE schemaname = 'attune'"
+        " AND relname IN ('execution', 'execution_event', 'execution_inbox')"
+    )
+    assert dict(scans.fetchall()) == {
+        "execution": 0,
+        "execution_event": 0,
+        "execution_inbox": 0,
+    }

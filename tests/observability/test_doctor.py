@@ -120,7 +120,7 @@ def test_it_finds_a_log_an_inbox_and_migrations_that_do_not_fit(
     for _ in range(3):
         add_execution(conn_to)
     conn_to.execute("SELECT attune.stream_open_v1()")
-    conn_to.execute("SELECT attune.sequence_v3(10)")
+    conn_to.execute("SELECT attune.sequence_v4(10)")
     conn_to.execute("DELETE FROM attune.execution_event WHERE seq = 2")
     conn_to.execute("UPDATE attune.stream_state SET origin = 'another/1/2'")
     add_execution(conn_to)
@@ -156,7 +156,7 @@ def test_it_finds_rights_that_are_missing_and_says_how_to_give_them(
         ):
             conn_to.execute(sql.SQL(f"GRANT {grant} TO {{}}").format(name))
         conn_to.execute(sql.SQL("REVOKE UPDATE ON attune.stream_state FROM {}").format(name))
-        conn_to.execute("REVOKE EXECUTE ON FUNCTION attune.sequence_v3 FROM PUBLIC")
+        conn_to.execute("REVOKE EXECUTE ON FUNCTION attune.sequence_v4 FROM PUBLIC")
         advice = doctor(env).wrong("grants", "UPDATE ON attune.stream_state")
         assert advice.count("GRANT") == 2
         for statement in filter(None, advice.split(";")):
