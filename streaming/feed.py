@@ -175,11 +175,19 @@ class Feed:
         chunk = self._chunks.get(key)
         if chunk is None:
             first = bisect.bisect_right(self._frames, seq, key=lambda frame: frame.event.seq)
-            pending = itertools.islice(self._frames, first, None)
+            pending = _from(self._frames, first)
             if len(self._chunks) >= KEPT_CHUNKS:
                 del self._chunks[next(iter(self._chunks))]
             chunk = self._chunks[key] = join(pending, after=seq, max_bytes=max_bytes)
         return chunk
+
+
+def _from(frames: deque[Frame], first: int) -> Iterable[Frame]:
+    """Return the frames from that index on, from whichever end is nearer: most often the last."""
+    count = len(frames) - first
+    if first < count:
+        return itertools.islice(frames, first, None)
+    return reversed(list(itertools.islice(reversed(frames), count)))
 
 
 def join(frames: Iterable[Frame], *, after: int, max_bytes: int) -> Chunk:

@@ -17,7 +17,7 @@ from bench import pacing
 from bench.measure import LOOK_SECONDS, Run, Session, session
 from bench.ours import Attune
 from bench.outcome import RUN_COLUMNS, Outcome, Table, median, run_row
-from bench.plan import OFTEN, ONCE, Bench
+from bench.plan import OFTEN, ONCE, RAW, Bench
 from bench.scenarios.rivals import rivals
 from bench.servers import Server
 
@@ -48,7 +48,8 @@ NOTES = [
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """`best` is None where no rate was sustained. `recovery_seconds` after the overload."""
+    """`best` is None where no rate was sustained. `recovery_seconds` after the overload, nan
+    where there was none."""
 
     best: Run | None
     peak: Run
@@ -57,7 +58,8 @@ class Found:
 
 
 def run(bench: Bench, attune: Attune) -> Outcome:
-    found = {attune.name: _measure(bench, nullcontext[Server](attune), attune.name)}
+    ours = nullcontext[Server](attune)
+    found = {attune.name: _measure(bench, ours, attune.name, recovery=True)}
     for name, start in rivals(bench, *OFTEN, *ONCE).items():
         found[name] = _measure(bench, start(), name)
     outcome = Outcome(
@@ -74,14 +76,16 @@ def run(bench: Bench, attune: Attune) -> Outcome:
     return outcome
 
 
-def _measure(bench: Bench, running: AbstractContextManager[Server], name: str) -> Found:
+def _measure(
+    bench: Bench, running: AbstractContextManager[Server], name: str, *, recovery: bool = False
+) -> Found:
     with running as server, session(server, bench.plan.clients) as streams:
         runs = climb(bench, streams, BEGIN[name] / bench.plan.clients)
         sustained = [run for run in runs if is_sustained(run)]
         peak = max(runs, key=lambda run: run.deliveries_per_second)
-        recovery = _recovery(streams, rate=peak.rate * FACTOR)
+        seconds = _recovery(streams, rate=peak.rate * FACTOR) if recovery else math.nan
         best = _again(bench, streams, max(sustained, key=lambda r: r.rate)) if sustained else None
-        return Found(best, peak, runs, recovery)
+        return Found(best, peak, runs, seconds)
 
 
 def climb(bench: Bench, streams: Session, rate: float) -> list[Run]:
@@ -125,7 +129,7 @@ def _again(bench: Bench, streams: Session, best: Run) -> Run | None:
     """Measure the best rate as often and as long as all others; go down while it fails."""
     rate = best.rate
     for _ in range(3):
-        often = 1 if streams.server.name in ONCE else bench.plan.runs
+        often = 1 if streams.server.name in (*ONCE, RAW) else bench.plan.runs
         runs = [streams.run(rate=rate, seconds=bench.plan.seconds) for _ in range(often)]
         middle = median(runs)
         if is_sustained(middle):

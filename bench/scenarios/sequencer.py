@@ -20,16 +20,17 @@ ADAPTIVE = {"ATTUNE_NOTIFY": "adaptive"}  # as settings.md advises where so much
 RATES = (20_000, 30_000)  # events/s
 WAYS = {
     "by UPDATE": "UPDATE attune.execution SET enforcement = %s WHERE id BETWEEN %s AND %s",
-    "into the inbox": "INSERT INTO attune.execution_inbox (execution, version, op, status, old_status,"
-    " action_ref, created, updated, started, enforcement) SELECT id, version, 'UPDATE', status,"
-    " status, action_ref, created, updated, started, %s FROM attune.execution"
+    "into the inbox": "INSERT INTO attune.execution_inbox (execution, version, op, status,"
+    " old_status, action_ref, created, updated, started, enforcement) SELECT id, version, 'UPDATE',"
+    " status, status, action_ref, created, updated, started, %s FROM attune.execution"
     " WHERE id BETWEEN %s AND %s ORDER BY id",
 }
 GIVE_UP_SECONDS = 180.0
 LOOK_SECONDS = 0.1
 NOTES = [
     "One worker on all cores together with PostgreSQL and Redis, to which it publishes as always;"
-    " no web process. `ATTUNE_NOTIFY=adaptive`. The backlog is drained from the start of the worker's process on.",
+    " no web process. `ATTUNE_NOTIFY=adaptive`. The backlog is drained from the start of the"
+    " worker's process on.",
     "Sustained: open loop, the changes due in 10 ms are one transaction; events by the time from"
     " the first change to the moment that the last was in the log. “By UPDATE”: what one writer"
     " achieves, which is then what limits it: its share of a core stands beside it. “Into the"
@@ -86,7 +87,7 @@ def run(bench: Bench) -> Outcome:
         (f"{rate:,}/s wanted, {what}", "", f"{got:,.0f}", "", f"{writer:.0%}")
         for (what, rate), (got, writer) in sustained.items()
     ]
-    columns = ("what", "time", "events/s", "memory grew by", "writer's core")
+    columns = ("what", "time", "events/s", "memory grew by", "writer, of a core")
     return Outcome("The sequencer", Table(columns, rows), figures, NOTES)
 
 
