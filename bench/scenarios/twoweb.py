@@ -12,8 +12,8 @@ NOTES = [
     "All web processes share the server's core. Both run all the time; CPU is of those that have"
     " clients.",
     "The target is held against what scaling out is: one more process with as many clients as the"
-    " first. Where two share what one had (the last row beside the second), each has less to do, so it"
-    " rests for less and joins fewer events in a write: a delivery costs more, but comes sooner.",
+    " first. Two that share what one had (second row and last) have less to do each, rest"
+    " for less and join fewer events in a write: a delivery costs more, but comes sooner.",
 ]
 
 
