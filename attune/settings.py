@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sys
 from datetime import timedelta
 from typing import Any
 
@@ -139,7 +140,8 @@ CHANNEL_LAYERS = {
 
 # --- the application ----------------------------------------------------------------------
 INSTALLED_APPS = [
-    "daphne",
+    # Makes that command an ASGI server. It loads Twisted, which nothing else here has a use for.
+    *(["daphne"] if sys.argv[1:2] == ["runserver"] else []),
     # Before channels: both have a command `runworker`, and the first app listed wins.
     "streaming",
     "executions",
@@ -154,7 +156,7 @@ INSTALLED_APPS = [
     "csp",
     "drf_spectacular",
     "drf_spectacular_sidecar",
-    "django.contrib.admin",
+    "django.contrib.admin.apps.SimpleAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",

@@ -9,6 +9,8 @@ from django.urls import include, path
 
 from streaming.pages import ExecutionPage, ExecutionsPage, OverviewPage
 
+# Here, not as the apps load: what answers no requests starts without it.
+admin.autodiscover()
 admin.site.site_header = admin.site.site_title = "attune"
 
 handler400 = "executions.api.errors.bad_request"

@@ -16,6 +16,4 @@ class AccountsConfig(AppConfig):
     verbose_name = "Accounts"
 
     def ready(self) -> None:
-        from attune.accounts import openapi  # noqa: F401  # registers itself
-
         pre_save.connect(forget_token, sender="token_blacklist.OutstandingToken")

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from django.urls import re_path
 
+from attune.accounts import openapi  # noqa: F401  # registers itself
 from attune.accounts.views import BlacklistView, RefreshView, TicketView, TokenView
 
 urlpatterns = [

@@ -30,6 +30,9 @@ class Command(ChannelsCommand):  # type: ignore[misc]
         " With channel names: run a Channels worker for them."
     )
 
+    # They load every page there is; `check` makes them, and so does `doctor`.
+    requires_system_checks: list[str] = []
+
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
         for action in parser._actions:
