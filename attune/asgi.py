@@ -10,7 +10,8 @@ from django.core.asgi import get_asgi_application
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "attune.settings")
 _django = get_asgi_application()
 
-# These need the apps to be loaded.
+# These need the apps to be loaded; the pages, so that no request waits for them.
+import attune.urls  # noqa: E402, F401
 from attune.accesslog import hide_secrets  # noqa: E402
 from attune.logs import take_over_uvicorn  # noqa: E402
 from attune.requests import with_request_ids  # noqa: E402
