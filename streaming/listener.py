@@ -21,6 +21,7 @@ from executions import database, eventlog
 from executions.eventlog import Connection, Sequenced
 from streaming import metrics
 from streaming.gauges import DatabaseGauges
+from streaming.logreader import LogReader, close
 from streaming.messages import Batch
 from streaming.polling import Polling
 from streaming.publisher import Publisher
@@ -74,7 +75,7 @@ class Listener:
         self._gauges = gauges
         self.answered = 0.0  # time.monotonic() of the database's last answer
         self.published = 0.0  # and of the last message that the layer took
-        self._sending: asyncio.Task[bool] | None = None  # a message that travels while we go on
+        self._sending: asyncio.Task[None] | None = None  # a batch that travels while we go on
         self._stopping = False
         self._wake = asyncio.Event()  # the server sent something, or we are to stop
 
@@ -102,6 +103,12 @@ class Listener:
     async def _serve(self) -> None:
         conn = await self._connect()
         metrics.CONNECTS.inc()
+        reader = LogReader(
+            conn,
+            self._connect,
+            message_bytes=self._limits.message_bytes,
+            round_trip_seconds=self._limits.round_trip_seconds,
+        )
         try:
             async with asyncio.timeout(self._limits.round_trip_seconds):
                 await database.check_direct(conn, self._connect)
@@ -114,22 +121,22 @@ class Listener:
             conn.add_notify_handler(lambda notify: self._wake.set())
             polling = Polling(conn, events_per_second=self._limits.poll_events_per_second)
             while not self._stopping:
-                events = await self._drain(conn)
+                events = await self._drain(conn, reader)
                 async with asyncio.timeout(self._limits.round_trip_seconds):
                     again = await polling.looked(events)
                 if not again:
+                    if polling.seconds is None:
+                        await reader.close()
                     await self._wait(conn, polling.seconds)
         finally:
             if self._sending is not None:
                 self._sending.cancel()
-                await asyncio.wait([self._sending])
+                await asyncio.gather(self._sending, return_exceptions=True)
                 self._sending = None
-            # Bounded: a server that no longer answers must not keep us from the next one.
-            with contextlib.suppress(psycopg.Error, TimeoutError):
-                async with asyncio.timeout(1.0):
-                    await conn.close()
+            await reader.close()
+            await close(conn)
 
-    async def _drain(self, conn: Connection) -> int:
+    async def _drain(self, conn: Connection, reader: LogReader) -> int:
         """Sequence and publish until the inbox is empty; return how many events that made."""
         events = 0
         while not self._stopping:
@@ -144,43 +151,37 @@ class Listener:
                 metrics.NUMBERED.inc(done.count)
                 metrics.BATCH_EVENTS.observe(done.count)
                 metrics.BATCH_SECONDS.observe(self.answered - began)
-            await self._publish(conn, done)
+            await self._publish(done, reader)
             events += done.count
             if done.count < self._limits.batch_events:
                 break
         await self._sent()
         return events
 
-    async def _publish(self, conn: Connection, done: Sequenced) -> None:
+    async def _publish(self, done: Sequenced, reader: LogReader) -> None:
         """Publish the events just sequenced; or the bare position, which shows up gaps."""
         if self._publisher.resting:
             return
+        await self._sent()
         if done.events or not done.count:
-            await self._sent()
             await self._send(Batch(done.epoch, done.last_seq, done.events))
-            return
-        sent, after = True, done.first_seq - 1
-        while sent and after < done.last_seq:
-            async with asyncio.timeout(self._limits.round_trip_seconds):
-                page = await eventlog.read(
-                    conn,
-                    after=after,
-                    upto=done.last_seq,
-                    limit=done.count,
-                    max_bytes=self._limits.message_bytes,
-                )
-            sent = await self._sent()
-            batch = Batch(done.epoch, page.upto, tuple(page.events))
-            self._sending = asyncio.create_task(self._send(batch), name="publish")
-            after = page.upto
+        else:
+            self._sending = asyncio.create_task(self._send_from_log(done, reader), name="publish")
 
-    async def _sent(self) -> bool:
-        """Return once nothing travels any more, and whether the last one of those arrived.
+    async def _send_from_log(self, done: Sequenced, reader: LogReader) -> None:
+        async with contextlib.aclosing(reader.pages(done)) as pages:
+            async for page in pages:
+                if not await self._send(Batch(done.epoch, page.upto, tuple(page.events))):
+                    return
 
-        The database reads and numbers the next events while these are sealed and published.
+    async def _sent(self) -> None:
+        """Return once nothing travels any more.
+
+        The database numbers the next events while these are read, sealed and published.
         """
         sending, self._sending = self._sending, None
-        return sending is None or await sending
+        if sending is not None:
+            await sending
 
     async def _send(self, batch: Batch, *, to_epoch: str | None = None) -> bool:
         """Publish, and say whether that worked: if not, the hubs will read the log."""
@@ -221,7 +222,8 @@ class Listener:
         async with asyncio.timeout(self._limits.round_trip_seconds):
             state = await eventlog.state(conn)
         self.answered = time.monotonic()
-        await self._publish(conn, Sequenced(state.epoch, state.last_seq + 1, state.last_seq, ()))
+        if not self._publisher.resting:
+            await self._send(Batch(state.epoch, state.last_seq, ()))
 
     async def _readable(self, conn: Connection, seconds: float) -> bool:
         loop = asyncio.get_running_loop()
