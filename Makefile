@@ -14,7 +14,7 @@ run: $(VENV)/.run
 	@$(BIN)/python manage.py up --port $(PORT) --server $(SERVER)
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -n 2 $(ARGS)
+	$(BIN)/python -m pytest -n 3 $(ARGS)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -22,7 +23,7 @@ from psycopg import sql
 from attune.local.postgres import EmbeddedPostgres
 from attune.local.redis import EmbeddedRedis
 from tests import settings
-from tests.servers import PROJECT, Stack, product_env, running_stack, wait_for
+from tests.servers import PROJECT, Stack, StartStack, product_env, running_stack, wait_for
 
 # A deadline would measure the machine, not the code.
 hypothesis.settings.register_profile("attune", deadline=None, print_blob=True)
@@ -132,10 +133,36 @@ def stack(_session_stack: Stack) -> Iterator[Stack]:
 
 
 @pytest.fixture
-def own_stack(database: str, redis_server: EmbeddedRedis, tmp_path: Path) -> Iterator[Stack]:
+def start_stack(database: str, redis_server: EmbeddedRedis, tmp_path: Path) -> Iterator[StartStack]:
+    """What starts a running system of the test's own; takes what `running_stack` does."""
+    with ExitStack() as stacks:
+        yield lambda **web: stacks.enter_context(running_stack(database, tmp_path, **web))
+
+
+@pytest.fixture
+def own_stack(start_stack: StartStack) -> Stack:
     """A running system of the test's own, to be mistreated."""
-    with running_stack(database, tmp_path) as stack:
-        yield stack
+    return start_stack()
+
+
+@pytest.fixture(scope="module")
+def module_stack(
+    postgres: EmbeddedPostgres,
+    template: str,
+    redis_server: EmbeddedRedis,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[StartStack]:
+    """The same for all tests of a module, which leave it as it was; a database each time."""
+    with ExitStack() as stacks:
+
+        def start(**web: str) -> Stack:
+            database = stacks.enter_context(contextmanager(_clone)(postgres, template))
+            folder = tmp_path_factory.mktemp("stack")
+            stack = stacks.enter_context(running_stack(database, folder, **web))
+            _keep.update(process.pid for process in stack.processes.values())
+            return stack
+
+        yield start
 
 
 @pytest.fixture(autouse=True)

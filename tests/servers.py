@@ -171,6 +171,10 @@ class Stack:
         return process
 
 
+# What starts one: the arguments of `running_stack` after the first two.
+StartStack = Callable[..., Stack]
+
+
 def product_env(database_url: str) -> dict[str, str]:
     """Return the environment of the product's processes on this database."""
     return {
@@ -186,9 +190,12 @@ def product_env(database_url: str) -> dict[str, str]:
 
 @contextmanager
 def running_stack(
-    database_url: str, folder: Path, *, server: str = "daphne", redis_url: str = ""
+    database_url: str, folder: Path, *, server: str = "daphne", redis_url: str = "", **web: Any
 ) -> Iterator[Stack]:
-    """Run a worker and a web server on the database, for as long as the context lasts."""
+    """Run a worker and a web server on the database, for as long as the context lasts.
+
+    `web` is the web server's environment, beside that of both.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     add_user(database_url, "alice")
     stack = Stack(database_url, folder, product_env(database_url))
@@ -196,7 +203,7 @@ def running_stack(
         stack.env["REDIS_URL"] = redis_url
     try:
         stack.start_worker()
-        stack.start_web(server=server)
+        stack.start_web(server=server, **web)
         stack.wait_ready()
         yield stack
     finally:

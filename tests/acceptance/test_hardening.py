@@ -26,24 +26,21 @@ from tests.acceptance.test_credentials import (
 )
 from tests.acceptance.test_tokens import pair, refresh
 from tests.rows import add_execution, set_status
-from tests.servers import PROJECT, Stack, add_user, wait_for
+from tests.servers import PROJECT, Stack, StartStack, add_user, wait_for
 from tests.sse_client import connected_stream, open_stream
 
 BODY, REQUEST_SECONDS = 100_000, 1.5
 
 
-@pytest.fixture(params=["daphne", "uvicorn"])
-def server(request: pytest.FixtureRequest, own_stack: Stack) -> Stack:
-    """A system of the test's own, with an access log and little patience."""
-    own_stack.processes["web"].stop()
-    own_stack.start_web(
+@pytest.fixture(scope="module", params=["daphne", "uvicorn"])
+def server(request: pytest.FixtureRequest, module_stack: StartStack) -> Stack:
+    """A system with an access log and little patience."""
+    return module_stack(
         server=f"{request.param}-logging",
         ATTUNE_BODY_BYTES=str(BODY),
         ATTUNE_REQUEST_SECONDS=str(REQUEST_SECONDS),
         ATTUNE_CORS_ORIGINS="https://app.example",
     )
-    own_stack.wait_ready()
-    return own_stack
 
 
 def test_it_keeps_every_secret_out_of_its_logs(server: Stack) -> None:

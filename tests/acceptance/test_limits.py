@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from attune.local.redis import EmbeddedRedis
-from tests.servers import Process, Stack, add_user, running_stack, wait_for
+from tests.servers import Process, Stack, StartStack, add_user, running_stack, wait_for
 from tests.sse_client import READ_SECONDS
 
 LIMITS = {
@@ -120,10 +120,8 @@ def test_it_goes_by_each_process_without_redis(two: Two, redis: EmbeddedRedis) -
         assert clients.statuses([stack.stream_url, other] * 3, carol) == [200] * 4 + [429] * 2
 
 
-def test_it_holds_the_limit_of_an_address(own_stack: Stack) -> None:
-    own_stack.processes["web"].stop()
-    own_stack.start_web(ATTUNE_STREAMS_PER_ADDRESS="3", ATTUNE_TRUST_PROXY="true")
-    own_stack.wait_ready()
+def test_it_holds_the_limit_of_an_address(start_stack: StartStack) -> None:
+    own_stack = start_stack(ATTUNE_STREAMS_PER_ADDRESS="3", ATTUNE_TRUST_PROXY="true")
     add_user(own_stack.database_url, "bob")
     tokens = [own_stack.token(), own_stack.token("bob")]
 

@@ -15,7 +15,7 @@ import pytest
 
 from tests.acceptance.test_credentials import bearer, new_client, sign_in
 from tests.rows import Connection, add_execution
-from tests.servers import Stack, add_user, wait_for
+from tests.servers import Stack, StartStack, add_user, wait_for
 from tests.sse_client import open_stream
 
 LIMITS = {
@@ -68,10 +68,8 @@ class Described:
 
 
 @pytest.fixture
-def described(own_stack: Stack) -> Described:
-    own_stack.processes["web"].stop()
-    own_stack.start_web(server="uvicorn", **LIMITS)
-    own_stack.wait_ready()
+def described(start_stack: StartStack) -> Described:
+    own_stack = start_stack(server="uvicorn", **LIMITS)
     schema = httpx.get(f"{own_stack.url}/api/v1/schema").json()
     with own_stack.sql() as conn:
         execution = add_execution(conn, status="completed")

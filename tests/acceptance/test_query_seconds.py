@@ -9,7 +9,7 @@ import pytest
 
 from tests.acceptance.test_credentials import new_client, sign_in
 from tests.rows import add_execution
-from tests.servers import Stack, add_user
+from tests.servers import Stack, StartStack, add_user
 
 PATHS = [
     "executions",
@@ -22,13 +22,15 @@ PATHS = [
 ]
 
 
+@pytest.fixture(scope="module")
+def impatient(module_stack: StartStack) -> Stack:
+    return module_stack(ATTUNE_QUERY_SECONDS="0.2")
+
+
 @pytest.fixture
-def api(own_stack: Stack) -> Iterator[httpx.Client]:
-    own_stack.processes["web"].stop()
-    own_stack.start_web(ATTUNE_QUERY_SECONDS="0.2")
-    own_stack.wait_ready()
-    headers = {"Authorization": f"Bearer {own_stack.token()}"}
-    with httpx.Client(base_url=f"{own_stack.url}/api/v1/", headers=headers) as client:
+def api(impatient: Stack) -> Iterator[httpx.Client]:
+    headers = {"Authorization": f"Bearer {impatient.token()}"}
+    with httpx.Client(base_url=f"{impatient.url}/api/v1/", headers=headers) as client:
         yield client
 
 
@@ -41,8 +43,8 @@ def refused(answer: httpx.Response) -> bool:
     return True
 
 
-def test_it_ends_a_query_that_takes_too_long(own_stack: Stack, api: httpx.Client) -> None:
-    with own_stack.sql() as conn:
+def test_it_ends_a_query_that_takes_too_long(impatient: Stack, api: httpx.Client) -> None:
+    with impatient.sql() as conn:
         execution = add_execution(conn)
         paths = [path.format(id=execution) for path in PATHS]
         tables = "pack, action, execution, execution_event, stream_state, auth_user"
@@ -56,8 +58,8 @@ def test_it_ends_a_query_that_takes_too_long(own_stack: Stack, api: httpx.Client
             assert {api.get(path).status_code for path in paths} == {200}, table
 
 
-def test_it_ends_a_change_that_waits_for_another(own_stack: Stack, api: httpx.Client) -> None:
-    with own_stack.sql() as conn:
+def test_it_ends_a_change_that_waits_for_another(impatient: Stack, api: httpx.Client) -> None:
+    with impatient.sql() as conn:
         execution = add_execution(conn)
         path = f"executions/{execution}"
         with conn.transaction():
@@ -67,10 +69,10 @@ def test_it_ends_a_change_that_waits_for_another(own_stack: Stack, api: httpx.Cl
         assert api.patch(path, json={"status": "running"}).json()["version"] == 2
 
 
-def test_it_says_so_on_pages_too(own_stack: Stack, api: httpx.Client) -> None:
-    add_user(own_stack.database_url, "admin", is_staff=True, is_superuser=True)
-    with own_stack.sql() as conn, new_client() as browser:
-        sign_in(own_stack, browser, "admin")
+def test_it_says_so_on_pages_too(impatient: Stack, api: httpx.Client) -> None:
+    add_user(impatient.database_url, "admin", is_staff=True, is_superuser=True)
+    with impatient.sql() as conn, new_client() as browser:
+        sign_in(impatient, browser, "admin")
         pages = {
             f"/executions/{add_execution(conn)}/": "execution",
             "/": "django_session",
@@ -81,12 +83,12 @@ def test_it_says_so_on_pages_too(own_stack: Stack, api: httpx.Client) -> None:
         for path, table in pages.items():
             with conn.transaction():
                 conn.execute(f"LOCK TABLE attune.{table} IN ACCESS EXCLUSIVE MODE")
-                answer = browser.get(f"{own_stack.url}{path}")
+                answer = browser.get(f"{impatient.url}{path}")
             assert (answer.status_code, answer.headers["Retry-After"]) == (503, "2"), path
             assert "<h1>Not now</h1>" in answer.text
-            assert browser.get(f"{own_stack.url}{path}").status_code in (200, 302), path
+            assert browser.get(f"{impatient.url}{path}").status_code in (200, 302), path
         with conn.transaction():
             conn.execute("LOCK TABLE attune.django_session IN ACCESS EXCLUSIVE MODE")
-            assert refused(browser.get(f"{own_stack.url}/api/v1/executions"))
-    log = own_stack.processes["web"].output
+            assert refused(browser.get(f"{impatient.url}/api/v1/executions"))
+    log = impatient.processes["web"].output
     assert "action=request error=" in log and "Traceback" not in log

@@ -19,21 +19,18 @@ import pytest
 from psycopg.types.json import Jsonb
 
 from tests.rows import Connection, add_execution
-from tests.servers import PROJECT, SERVERS, Stack, wait_for
+from tests.servers import PROJECT, SERVERS, Stack, StartStack, wait_for
 from tests.sse_client import open_stream
 
 MIB = 1024 * 1024
 
 
 @pytest.fixture(params=sorted(SERVERS))
-def server(request: pytest.FixtureRequest, own_stack: Stack) -> Stack:
+def server(request: pytest.FixtureRequest, start_stack: StartStack) -> Stack:
     """A system of the test's own, once on each web server."""
-    own_stack.processes["web"].stop()
-    own_stack.start_web(
+    return start_stack(
         server=request.param, ATTUNE_SLOW_CLIENT_SECONDS="1", ATTUNE_RING_BYTES=str(MIB)
     )
-    own_stack.wait_ready()
-    return own_stack
 
 
 @contextmanager
@@ -80,10 +77,10 @@ def test_it_frees_clients_that_never_read_and_serves_the_others(server: Stack) -
 
 
 @pytest.mark.parametrize("name", sorted(SERVERS))
-def test_it_bounds_what_all_slow_clients_hold_together(own_stack: Stack, name: str) -> None:
-    own_stack.processes["web"].stop()
-    own_stack.start_web(server=name, ATTUNE_SLOW_CLIENT_SECONDS="300", ATTUNE_UNSENT_BYTES=str(MIB))
-    own_stack.wait_ready()
+def test_it_bounds_what_all_slow_clients_hold_together(start_stack: StartStack, name: str) -> None:
+    own_stack = start_stack(
+        server=name, ATTUNE_SLOW_CLIENT_SECONDS="300", ATTUNE_UNSENT_BYTES=str(MIB)
+    )
     token, count = own_stack.token(), 30
     with own_stack.sql() as conn, ExitStack() as clients, ThreadPoolExecutor() as threads:
         execution = add_execution(conn)
@@ -168,10 +165,8 @@ def test_it_goes_within_ten_seconds_whatever_its_clients_do(server: Stack) -> No
         web.child.wait(timeout=10)
 
 
-def test_it_ends_a_stream_at_the_end_of_its_life(own_stack: Stack) -> None:
-    own_stack.processes["web"].stop()
-    own_stack.start_web(ATTUNE_MAX_LIFETIME_SECONDS="1")
-    own_stack.wait_ready()
+def test_it_ends_a_stream_at_the_end_of_its_life(start_stack: StartStack) -> None:
+    own_stack = start_stack(ATTUNE_MAX_LIFETIME_SECONDS="1")
     with open_stream(own_stack.stream_url, own_stack.token()) as stream:
         closing = stream.next_frame()
     assert json.loads(closing.data) == {"reason": "max_lifetime", "reconnect": True}

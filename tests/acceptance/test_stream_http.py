@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from tests.rows import add_execution, one
-from tests.servers import Stack, add_user, wait_for
+from tests.servers import Stack, StartStack, add_user, wait_for
 from tests.sse_client import open_stream
 
 # Admissions, replay, rights, worker, and what /readyz and /metrics take.
@@ -102,10 +102,8 @@ def test_it_only_reads(stack: Stack) -> None:
     assert (answer.status_code, answer.headers["Allow"]) == (405, "GET")
 
 
-def test_it_ends_a_stream_with_its_token(own_stack: Stack) -> None:
-    own_stack.processes["web"].stop()
-    own_stack.start_web(ATTUNE_ACCESS_TOKEN_SECONDS="3")
-    own_stack.wait_ready()
+def test_it_ends_a_stream_with_its_token(start_stack: StartStack) -> None:
+    own_stack = start_stack(ATTUNE_ACCESS_TOKEN_SECONDS="3")
     token = own_stack.token()
     with open_stream(own_stack.stream_url, token) as stream:
         closing = stream.next_frame()
@@ -115,10 +113,8 @@ def test_it_ends_a_stream_with_its_token(own_stack: Stack) -> None:
     assert get(own_stack, token).status_code == 401
 
 
-def test_it_sends_heartbeats_that_move_the_cursor(own_stack: Stack) -> None:
-    own_stack.processes["web"].stop()
-    own_stack.start_web(ATTUNE_HEARTBEAT_SECONDS="0.1")
-    own_stack.wait_ready()
+def test_it_sends_heartbeats_that_move_the_cursor(start_stack: StartStack) -> None:
+    own_stack = start_stack(ATTUNE_HEARTBEAT_SECONDS="0.1")
     with own_stack.sql() as conn:
         execution = add_execution(conn)
         with open_stream(own_stack.stream_url, own_stack.token(), execution_id=execution) as stream:

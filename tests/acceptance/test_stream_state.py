@@ -12,7 +12,7 @@ import pytest
 from httpx_sse import ServerSentEvent
 
 from tests.rows import add_execution, one, set_status
-from tests.servers import Stack, add_user, wait_for
+from tests.servers import Stack, StartStack, add_user, wait_for
 from tests.sse_client import Stream, open_stream
 
 
@@ -67,10 +67,8 @@ def test_it_sends_the_state_first(stack: Stack) -> None:
             assert [e["version"] for e in stream.until(running, "failed")] == [2]
 
 
-def test_it_says_when_a_snapshot_was_cut(own_stack: Stack) -> None:
-    own_stack.processes["web"].stop()
-    own_stack.start_web(ATTUNE_SNAPSHOT_EXECUTIONS="3")
-    own_stack.wait_ready()
+def test_it_says_when_a_snapshot_was_cut(start_stack: StartStack) -> None:
+    own_stack = start_stack(ATTUNE_SNAPSHOT_EXECUTIONS="3")
     with own_stack.sql() as conn:
         ids = [add_execution(conn) for _ in range(4)]
         with open_stream(own_stack.stream_url, own_stack.token(), snapshot="true") as stream:
@@ -96,10 +94,8 @@ def test_it_never_goes_back_behind_a_snapshot(own_stack: Stack) -> None:
     assert [(e["entity_id"], e["version"]) for e in seen] == [(first, 3), (second, 2)]
 
 
-def test_it_sends_every_event_of_what_a_cut_snapshot_left_out(own_stack: Stack) -> None:
-    own_stack.processes["web"].stop()
-    own_stack.start_web(ATTUNE_SNAPSHOT_EXECUTIONS="1")
-    own_stack.wait_ready()
+def test_it_sends_every_event_of_what_a_cut_snapshot_left_out(start_stack: StartStack) -> None:
+    own_stack = start_stack(ATTUNE_SNAPSHOT_EXECUTIONS="1")
     with own_stack.sql() as conn, sequencer_held(own_stack) as let_go:
         left_out, shown = add_execution(conn), add_execution(conn)
         with open_stream(own_stack.stream_url, own_stack.token(), snapshot="true") as stream:
@@ -218,10 +214,8 @@ def test_it_knows_no_such_execution(stack: Stack, params: dict[str, int]) -> Non
     assert status_code(stack, None, **params) == 404
 
 
-def test_it_refuses_to_watch_more_than_it_can(own_stack: Stack) -> None:
-    own_stack.processes["web"].stop()
-    own_stack.start_web(ATTUNE_WATCHED_EXECUTIONS="2")
-    own_stack.wait_ready()
+def test_it_refuses_to_watch_more_than_it_can(start_stack: StartStack) -> None:
+    own_stack = start_stack(ATTUNE_WATCHED_EXECUTIONS="2")
     with own_stack.sql() as conn:
         root = add_execution(conn)
         for _ in range(2):
@@ -243,10 +237,8 @@ def test_it_replays_from_memory_without_asking_the_log(own_stack: Stack) -> None
     assert seen == executions[10:]
 
 
-def test_it_holds_events_back_while_rights_cannot_be_looked_up(own_stack: Stack) -> None:
-    own_stack.processes["web"].stop()
-    own_stack.start_web(ATTUNE_ACCESS_CHECK_SECONDS="0.2", ATTUNE_HEARTBEAT_SECONDS="1")
-    own_stack.wait_ready()
+def test_it_holds_events_back_while_rights_cannot_be_looked_up(start_stack: StartStack) -> None:
+    own_stack = start_stack(ATTUNE_ACCESS_CHECK_SECONDS="0.2", ATTUNE_HEARTBEAT_SECONDS="1")
     with (
         own_stack.sql() as conn,
         open_stream(own_stack.stream_url, own_stack.token()) as stream,
@@ -270,10 +262,8 @@ def test_it_ends_streams_of_a_user_who_is_deactivated(stack: Stack) -> None:
     assert json.loads(closing.data) == {"reason": "revoked", "reconnect": False}
 
 
-def test_it_stops_sending_what_becomes_restricted(own_stack: Stack) -> None:
-    own_stack.processes["web"].stop()
-    own_stack.start_web(ATTUNE_ACCESS_CHECK_SECONDS="0.1")
-    own_stack.wait_ready()
+def test_it_stops_sending_what_becomes_restricted(start_stack: StartStack) -> None:
+    own_stack = start_stack(ATTUNE_ACCESS_CHECK_SECONDS="0.1")
     with (
         own_stack.sql() as conn,
         open_stream(own_stack.stream_url, own_stack.token()) as stream,

@@ -15,7 +15,7 @@ import pytest
 from tests.acceptance.test_credentials import new_client, ticket_for
 from tests.permissions import grant, grant_group, join_group, leave_groups, withdraw
 from tests.rows import Connection, add_execution, one, set_status
-from tests.servers import Stack, add_user, wait_for
+from tests.servers import Stack, StartStack, add_user, wait_for
 from tests.sse_client import Stream, connected_stream, open_stream
 
 ROLES = {"owner": True, "teammate": True, "superuser": True, "outsider": False, "former": False}
@@ -241,10 +241,8 @@ def test_it_looks_at_the_rights_of_when_a_ticket_is_used(vault: Vault) -> None:
         assert stream(nobody, ticket=ticket, execution_id=hidden).status_code == 404
 
 
-def test_it_follows_rights_in_the_middle_of_a_stream(own_stack: Stack) -> None:
-    own_stack.processes["web"].stop()
-    own_stack.start_web(ATTUNE_ACCESS_CHECK_SECONDS="0.1")
-    own_stack.wait_ready()
+def test_it_follows_rights_in_the_middle_of_a_stream(start_stack: StartStack) -> None:
+    own_stack = start_stack(ATTUNE_ACCESS_CHECK_SECONDS="0.1")
     with own_stack.sql() as conn:
         conn.execute("INSERT INTO attune.pack (ref, restricted) VALUES ('vault', true)")
         grant_group(conn, "vault", group="keepers")

@@ -13,18 +13,15 @@ import pytest
 from attune import logs
 from tests.observability.measured import Measured
 from tests.rows import add_execution
-from tests.servers import SERVERS, Stack, wait_for
+from tests.servers import SERVERS, Stack, StartStack, wait_for
 from tests.sse_client import open_stream
 
 
-@pytest.fixture(params=sorted(SERVERS))
-def logging_json(request: pytest.FixtureRequest, own_stack: Stack) -> Stack:
-    own_stack.processes["web"].stop()
-    own_stack.start_web(
+@pytest.fixture(scope="module", params=sorted(SERVERS))
+def logging_json(request: pytest.FixtureRequest, module_stack: StartStack) -> Stack:
+    return module_stack(
         server=request.param, ATTUNE_LOG_FORMAT="json", ATTUNE_MAX_LIFETIME_SECONDS="1"
     )
-    own_stack.wait_ready()
-    return own_stack
 
 
 def lines(stack: Stack) -> list[dict[str, Any]]:
