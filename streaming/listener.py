@@ -20,8 +20,8 @@ import psycopg
 from executions import database, eventlog
 from executions.eventlog import Connection, Sequenced
 from streaming import metrics
+from streaming.batchreader import BatchReader, close
 from streaming.gauges import DatabaseGauges
-from streaming.logreader import LogReader, close
 from streaming.messages import Batch
 from streaming.polling import Polling
 from streaming.publisher import Publisher
@@ -103,7 +103,7 @@ class Listener:
     async def _serve(self) -> None:
         conn = await self._connect()
         metrics.CONNECTS.inc()
-        reader = LogReader(
+        reader = BatchReader(
             conn,
             self._connect,
             message_bytes=self._limits.message_bytes,
@@ -136,7 +136,7 @@ class Listener:
             await reader.close()
             await close(conn)
 
-    async def _drain(self, conn: Connection, reader: LogReader) -> int:
+    async def _drain(self, conn: Connection, reader: BatchReader) -> int:
         """Sequence and publish until the inbox is empty; return how many events that made."""
         events = 0
         while not self._stopping:
@@ -158,7 +158,7 @@ class Listener:
         await self._sent()
         return events
 
-    async def _publish(self, done: Sequenced, reader: LogReader) -> None:
+    async def _publish(self, done: Sequenced, reader: BatchReader) -> None:
         """Publish the events just sequenced; or the bare position, which shows up gaps."""
         if self._publisher.resting:
             return
@@ -168,7 +168,7 @@ class Listener:
         else:
             self._sending = asyncio.create_task(self._send_from_log(done, reader), name="publish")
 
-    async def _send_from_log(self, done: Sequenced, reader: LogReader) -> None:
+    async def _send_from_log(self, done: Sequenced, reader: BatchReader) -> None:
         async with contextlib.aclosing(reader.pages(done)) as pages:
             async for page in pages:
                 if not await self._send(Batch(done.epoch, page.upto, tuple(page.events))):

@@ -37,7 +37,7 @@ def test_it_loses_nothing_over_several_chapters(
     # It was a test at all.
     assert len(result.chapters) >= 2
     assert all(c.changes > 50 and c.deliveries > 3 * c.changes for c in result.chapters)
-    assert result.struck.total() >= 2
+    assert result.struck.total() >= 1
     assert result.answers.total() > 20
     # What grows has a name; that it does not is for longer runs to say.
     names = {flat.name for flat in result.flats}

@@ -20,7 +20,7 @@ logger = logging.getLogger("attune.worker")
 CLOSE_SECONDS = 1.0
 
 
-class LogReader:
+class BatchReader:
     """Opens a connection beside `main` when there is something to read, and keeps it until `close`.
 
     Where PostgreSQL has none left for it, it takes turns with the sequencer on `main`.
