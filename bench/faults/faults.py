@@ -7,7 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 
 import redis
 
@@ -53,14 +53,15 @@ def stop_either_worker(trial: Trial) -> None:
 
 
 def stop_backend(trial: Trial) -> None:
-    """SIGSTOP of the worker's backend for longer than the worker waits for an answer.
+    """SIGSTOP of all backends of the worker for longer than it waits for an answer.
 
     The worker can leave it, unless it was stopped within the sequencer: then it holds the lock,
     and PostgreSQL has no way to take that from it. So recovery counts from the end.
     """
     for _ in trial.rounds():
-        (backend,) = trial.system.backends(WORKER)
-        with stopped(backend):
+        with ExitStack() as stack:
+            for backend in trial.system.backends(WORKER):
+                stack.enter_context(stopped(backend))
             time.sleep(BACKEND_STOPPED_SECONDS / 2)
             half = trial.system.log_end()
             time.sleep(BACKEND_STOPPED_SECONDS / 2)
