@@ -150,7 +150,8 @@ class Stack:
         made, token = self.tokens.get(key, (-math.inf, ""))
         if time.monotonic() - made > TOKEN_SECONDS:
             sign_in = {"username": username, "password": "secret"}
-            answer = httpx.post(f"{self.url}/api/v1/auth/token", json=sign_in)
+            url = f"{self.url}/api/v1/auth/token"
+            answer = httpx.post(url, json=sign_in, timeout=WAIT_SECONDS)
             assert answer.status_code == 200, answer.text
             made, token = time.monotonic(), str(answer.json()["access"])
             self.tokens[key] = made, token

@@ -141,7 +141,8 @@ def test_it_holds_the_limit_of_an_address(start_stack: StartStack) -> None:
 
 def sign_in(url: str, username: str, password: str) -> httpx.Response:
     body = {"username": username, "password": password}
-    return httpx.post(url.replace("executions/stream", "auth/token"), json=body)
+    url = url.replace("executions/stream", "auth/token")
+    return httpx.post(url, json=body, timeout=READ_SECONDS)
 
 
 def test_it_slows_down_who_guesses_passwords(two: Two, redis: EmbeddedRedis) -> None:

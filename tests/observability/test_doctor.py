@@ -172,11 +172,12 @@ def test_it_finds_the_redis_that_is_away(own_stack: Stack, tmp_path: Path) -> No
     second.start()
     redis = f"{product_env('')['REDIS_URL']},{second.url}"
     try:
-        fine = doctor(own_stack.env | {"REDIS_URL": redis})
-        assert [f["level"] for f in fine.of("redis")] == ["ok", "ok"]
+        both = doctor(own_stack.env | {"REDIS_URL": redis})
+        # Not "ok": one that answers slowly, as on a machine that is busy, is a warning.
+        assert [f["level"] == "error" for f in both.of("redis")] == [False, False]
         second.stop()
         report = doctor(own_stack.env | {"REDIS_URL": redis})
-        assert [f["level"] for f in report.of("redis")] == ["ok", "error"]
+        assert [f["level"] == "error" for f in report.of("redis")] == [False, True]
         assert "REDIS_URL" in report.wrong("redis", "Redis 2")
     finally:
         second.close()
