@@ -76,7 +76,8 @@ def test_it_measures_from_the_change_on(measured: Measured) -> None:
             conn.execute("SELECT pg_sleep(1)")
         assert stream.next()["entity_id"] == execution
         for at, was in zip(_sums(name), before, strict=True):
-            wait_for(lambda at=at, was=was: measured.value(*at) >= was + 1, "the second to count")
+            # Nearly: what the two clocks differ by is known to half of a round trip.
+            wait_for(lambda at=at, was=was: measured.value(*at) > was + 0.8, "the second to count")
 
 
 def _sums(name: str) -> list[tuple[str, str]]:
