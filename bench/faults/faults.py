@@ -55,7 +55,7 @@ def stop_either_worker(trial: Trial) -> None:
 def stop_backend(trial: Trial) -> None:
     """SIGSTOP of all backends of the worker for longer than it waits for an answer.
 
-    The worker can leave it, unless it was stopped within the sequencer: then it holds the lock,
+    The worker can leave them, unless one was stopped within the sequencer: then it holds the lock,
     and PostgreSQL has no way to take that from it. So recovery counts from the end.
     """
     for _ in trial.rounds():
