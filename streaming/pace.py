@@ -11,11 +11,11 @@ import time
 from collections.abc import Callable, Iterator
 
 # After a round of writes, rest for so many times as long as it took, but for no longer than so many
-# seconds less two rounds (20 ms at most, after one of 5 ms), or than LONG_REST_SECONDS, or than
+# seconds less three rounds (25 ms at most, after one of 6 ms), or than LONG_REST_SECONDS, or than
 # a part of a round that took long. So more events share a write where writes are fast, and none
 # waits longer where they are slow.
 REST = 4.0
-SHORT_REST_SECONDS = 0.03
+SHORT_REST_SECONDS = 0.044
 LONG_REST_SECONDS = 0.009
 LONG_REST = 0.5
 # After a turn of the event loop that took longer, steps may take as long as it did: a thousand
@@ -27,8 +27,9 @@ class Pace:
     """Goes through a round of `work` soon after each `request`; several may get one round.
 
     A request does not wait for its round where the last one was long ago or cheap, and else for
-    at most 20 ms, or half as long as the last one took. Between two steps of a round the event
-    loop does whatever else there is to do: what comes in meanwhile goes out with the steps that are left.
+    at most 25 ms, or half as long as the last one took. Between two steps of a round the event
+    loop does whatever else there is to do: what comes in meanwhile goes out with the steps that
+    are left.
     """
 
     def __init__(self, work: Callable[[], Iterator[object]]) -> None:
@@ -78,7 +79,7 @@ class Pace:
         now = time.monotonic()
         self._planned = None
         took = now - self._began
-        rest = max(SHORT_REST_SECONDS - 2 * took, LONG_REST_SECONDS, took * LONG_REST)
+        rest = max(SHORT_REST_SECONDS - 3 * took, LONG_REST_SECONDS, took * LONG_REST)
         self._rests_until = now + min(took * REST, rest)
         if self._requested:
             self._plan()
