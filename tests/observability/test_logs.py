@@ -76,8 +76,10 @@ def test_it_tells_request_user_stream_and_execution(logging_json: Stack) -> None
     assert opened["stream"] == ended["stream"]
 
 
-def test_it_puts_nobodys_fields_on_what_the_hub_says(logging_json: Stack) -> None:
-    stack = logging_json  # whose hub has been started by a request
+@pytest.mark.parametrize("server", sorted(SERVERS))
+def test_it_puts_nobodys_fields_on_what_the_hub_says(start_stack: StartStack, server: str) -> None:
+    # Its own, as it loses its worker; its hub has been started by a request.
+    stack = start_stack(server=server, ATTUNE_LOG_FORMAT="json")
     stack.processes["worker"].stop()
     wait_for(
         lambda: [line for line in lines(stack) if line.get("action") == "follow"],
