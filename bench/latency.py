@@ -23,6 +23,7 @@ from typing import Any
 import psutil
 import psycopg
 
+from bench import machine
 from bench.loadclient import LoadClient
 from bench.receivers import Receipt, Received, bare, clock, received
 from bench.servers import get
@@ -113,7 +114,12 @@ def _positive(kind: type[int] | type[float]) -> Callable[[str], float]:
 
 
 def measure(stack: Stack, *, count: int, rate: float, seconds: float) -> Run:
-    """Receive in two processes, write in this one."""
+    """Receive in two processes, write in this one; the streams on another core than the server.
+
+    The server wakes their client, and the kernel likes to run who is woken on the core of
+    whoever woke it: there the client waits until the server has written to all the others,
+    0.8 ms in every other round (`perf sched timehist`). A client on another machine does not.
+    """
     web, worker = (psutil.Process(stack.processes[name].pid) for name in ("web", "worker"))
     request = get(STREAM_PATH, port=stack.web_port, headers=_bearer(stack))
     with (
@@ -121,6 +127,8 @@ def measure(stack: Stack, *, count: int, rate: float, seconds: float) -> Run:
         _process(bare, stack.database_url, CHANNEL) as listener,
         stack.sql() as conn,
     ):
+        machine.pin(machine.tree(web.pid), machine.SERVER_CORES)
+        machine.pin([clients.pid], machine.OTHER_CORES)
         assert listener.recv() == "ready"
         clients.open([request] * count)
         clients.record(int((WARMUP_SECONDS + seconds) * rate + 1) * count)
@@ -129,7 +137,7 @@ def measure(stack: Stack, *, count: int, rate: float, seconds: float) -> Run:
         psutil.cpu_percent()
         commits = list(_write(conn, rate=rate, seconds=WARMUP_SECONDS + seconds))
         time.sleep(GRACE_SECONDS)
-        machine = psutil.cpu_percent() / 100
+        share = psutil.cpu_percent() / 100
         listener.send("stop")
         log = conn.execute("SELECT seq, execution, version FROM attune.execution_event")
         return Run(
@@ -139,7 +147,7 @@ def measure(stack: Stack, *, count: int, rate: float, seconds: float) -> Run:
             listener.recv(),
             _cpu(web) - web_cpu,
             _cpu(worker) - worker_cpu,
-            machine,
+            share,
             clock() - began,
         )
 

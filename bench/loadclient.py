@@ -111,6 +111,10 @@ class LoadClient:
         self._process.kill()
         self._process.communicate()
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def open(
         self, requests: Sequence[bytes], *, at_once: int = 64, seconds: float = OPEN_SECONDS
     ) -> Opened:

@@ -1,6 +1,6 @@
 """100 clients, 20 changes a second: held against a bare LISTEN that gets the same commits.
 
-`bench/latency.py` measures; on all cores, nothing pinned, as on a machine with time to spare.
+`bench/latency.py` measures: the server has a core, the client the others, all else may run on any.
 """
 
 from __future__ import annotations
