@@ -47,12 +47,18 @@ class Frame:
 
 
 class Ring:
-    """The last events of the log, bounded in number and bytes; the oldest go first."""
+    """The last events of the log, bounded in number and bytes; the oldest go first.
+
+    It knows which feeds to tell that one has gone: of thousands of them, those to which nothing
+    happens are not looked at.
+    """
 
     def __init__(self, *, max_events: int, max_bytes: int) -> None:
         self._max_events = max_events
         self._max_bytes = max_bytes
         self._frames: deque[Frame] = deque()
+        self._holders: dict[int, set[Feed]] = {}  # by the number of the oldest that each holds
+        self.joined: set[Feed] = set()  # the feeds that keep chunks
         self.bytes = 0
         self.floor = 0  # every event after this one is here
 
@@ -63,8 +69,9 @@ class Ring:
         return iter(self._frames)
 
     def start(self, seq: int) -> None:
-        """Forget everything; the next event is `seq + 1`."""
+        """Forget everything; the next event is `seq + 1`. The feeds are to be restarted, too."""
         self._frames.clear()
+        self._holders.clear()
         self.bytes = 0
         self.floor = seq
 
@@ -95,6 +102,20 @@ class Ring:
             oldest = self._frames.popleft()
             self.bytes -= len(oldest.data)
             self.floor = oldest.event.seq
+            for feed in self._holders.pop(self.floor, ()):
+                feed.forget_oldest()
+
+    def hold(self, feed: Feed, seq: int) -> None:
+        """Tell the feed, whose oldest event this is, when it goes."""
+        self._holders.setdefault(seq, set()).add(feed)
+
+    def let_go(self, feed: Feed, seq: int) -> None:
+        """Do not: the feed no longer holds it."""
+        holders = self._holders.get(seq)
+        if holders is not None:
+            holders.discard(feed)
+            if not holders:
+                del self._holders[seq]
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +144,8 @@ class Reader(Protocol):
 class Feed:
     """The frames of the ring that match one filter, for every stream with that filter."""
 
+    __slots__ = ("_chunks", "_frames", "_ring", "filter", "floor", "readers")
+
     def __init__(self, filter: Filter, ring: Ring, *, since: int) -> None:
         self.filter = filter
         self.readers: set[Reader] = set()
@@ -132,38 +155,54 @@ class Feed:
         self._chunks: dict[tuple[int, int], Chunk] = {}
 
     def append(self, frame: Frame) -> None:
-        """Take over a frame that matches; the ring has it already."""
-        self._frames.append(frame.told(self.filter))
+        """Take over a frame that matches, which the ring has had; it may have gone already."""
         if self._chunks:  # those that were cut are as they would be now
             self._chunks = {key: chunk for key, chunk in self._chunks.items() if chunk.cut}
-        self._follow_ring()
+        seq = frame.event.seq
+        if seq <= self._ring.floor:
+            self.floor = seq
+            return
+        if not self._frames:
+            self._ring.hold(self, seq)
+        self._frames.append(frame.told(self.filter))
 
-    def trim(self) -> None:
-        """Let go of joined chunks and of what the ring has forgotten; busy feeds do it themselves.
+    def forget_oldest(self) -> None:
+        """Called by the ring, which has.
 
         Of a feed that nothing has left, the floor stays: a stream that waits for a rare event
         never falls behind.
         """
-        self._chunks.clear()
-        self._follow_ring()
+        self.floor = self._frames.popleft().event.seq
+        if self._frames:
+            self._ring.hold(self, self._frames[0].event.seq)
 
-    def _follow_ring(self) -> None:
-        while self._frames and self._frames[0].event.seq <= self._ring.floor:
-            self.floor = self._frames.popleft().event.seq
+    def forget_chunks(self) -> None:
+        self._chunks.clear()
 
     def fill(self) -> None:
         """Take over what the ring still has from before this feed was made."""
         if self.floor > self._ring.floor:
+            self._clear()
             matching = (frame for frame in self._ring if self.filter.matches(frame.event))
-            self._frames = deque(frame.told(self.filter) for frame in matching)
-            self._chunks.clear()
+            self._frames.extend(frame.told(self.filter) for frame in matching)
+            if self._frames:
+                self._ring.hold(self, self._frames[0].event.seq)
             self.floor = self._ring.floor
 
     def restart(self, seq: int) -> None:
         """Forget everything: the ring starts again at `seq`."""
+        self._clear()
+        self.floor = seq
+
+    def close(self) -> None:
+        """Nobody reads it any more."""
+        self._clear()
+
+    def _clear(self) -> None:
+        if self._frames:
+            self._ring.let_go(self, self._frames[0].event.seq)
         self._frames.clear()
         self._chunks.clear()
-        self.floor = seq
 
     def after(self, seq: int, *, max_bytes: int) -> Chunk:
         """Return what a stream at `seq`, which is not below the floor, has still to get.
@@ -176,7 +215,9 @@ class Feed:
         if chunk is None:
             first = bisect.bisect_right(self._frames, seq, key=lambda frame: frame.event.seq)
             pending = _from(self._frames, first)
-            if len(self._chunks) >= KEPT_CHUNKS:
+            if not self._chunks:
+                self._ring.joined.add(self)
+            elif len(self._chunks) >= KEPT_CHUNKS:
                 del self._chunks[next(iter(self._chunks))]
             chunk = self._chunks[key] = join(pending, after=seq, max_bytes=max_bytes)
         return chunk

@@ -54,6 +54,7 @@ class Feeds:
         del self._feeds[feed.filter]
         self._broad.discard(feed)
         self._news.discard(feed)
+        feed.close()
         for execution in _named(feed.filter):
             naming = self._naming[execution]
             naming.discard(feed)
@@ -105,8 +106,10 @@ class Feeds:
                 reader.wake()
 
     def trim(self) -> None:
-        for feed in self._feeds.values():
-            feed.trim()
+        """Let go of joined chunks, which are kept for a moment."""
+        for feed in self._ring.joined:
+            feed.forget_chunks()
+        self._ring.joined.clear()
 
     def _candidates(self, event: Event) -> set[Feed]:
         found = self._broad

@@ -3,6 +3,15 @@ from __future__ import annotations
 from executions.eventlog import Event
 from executions.filters import Filter
 from streaming.feed import Feed, Frame, Ring
+from streaming.feeds import Feeds
+
+
+class Reading:
+    def push(self, now: float) -> int:
+        return 0
+
+    def wake(self) -> None:
+        pass
 
 
 def frame(seq: int, size: int = 10) -> Frame:
@@ -47,8 +56,43 @@ def test_it_forgets_in_the_feed_what_the_ring_forgets() -> None:
     assert feed.floor == 2
     assert feed.after(2, max_bytes=1000).frames == tuple(map(frame, (3, 4, 5)))
     ring.append(frame(6))  # does not match this feed
-    feed.trim()
+    assert feed.floor == 3
     assert feed.after(3, max_bytes=1000).frames == tuple(map(frame, (4, 5)))
+
+
+def test_it_forgets_in_each_feed_what_that_holds() -> None:
+    ring = Ring(max_events=3, max_bytes=1000)
+    rare, late, left = (Feed(Filter(), ring, since=0) for _ in range(3))
+    for seq in range(1, 4):
+        ring.append(frame(seq))
+        rare.append(frame(seq)) if seq == 2 else late.append(frame(seq))
+        left.append(frame(seq))
+    left.close()
+    for floor, floors in ((1, (0, 1)), (2, (2, 1)), (3, (2, 3)), (4, (2, 3))):
+        ring.append(frame(floor + 3))
+        assert (ring.floor, (rare.floor, late.floor), left.floor) == (floor, floors, 0)
+    ring.append(frame(8))
+    rare.append(frame(8))
+    ring.start(0)
+    rare.restart(0)
+    filled(ring, rare, range(1, 6))
+    assert rare.floor == 2, "nothing is left of the event 8 of before"
+
+
+def test_it_follows_what_it_was_filled_with() -> None:
+    ring = Ring(max_events=3, max_bytes=1000)
+    ring.start(3)
+    ring.append(frame(4))
+    feed = Feed(Filter(), ring, since=3)
+    feed.append(frame(4))
+    ring.prepend([frame(2), frame(3)], since=1)
+    feed.fill()
+    assert feed.floor == 1
+    assert [f.event.seq for f in feed.after(1, max_bytes=1000).frames] == [2, 3, 4]
+    for seq in range(5, 8):
+        ring.append(frame(seq))
+        assert feed.floor == seq - 3
+    assert feed.after(4, max_bytes=1000).frames == ()
 
 
 def test_it_survives_an_event_too_large_for_the_ring() -> None:
@@ -78,6 +122,18 @@ def test_it_joins_once_for_streams_at_the_same_place() -> None:
     assert feed.after(0, max_bytes=1000) is first
     filled(ring, feed, range(3, 4))
     assert feed.after(0, max_bytes=1000).last_seq == 3
+
+
+def test_it_keeps_what_it_has_joined_until_the_next_tick() -> None:
+    ring = Ring(max_events=100, max_bytes=1000)
+    feeds = Feeds(ring)
+    feed = feeds.join(Filter(), Reading(), since=0)
+    filled(ring, feed, range(1, 3))
+    for _ in range(2):
+        first = feed.after(0, max_bytes=1000)
+        assert feed.after(0, max_bytes=1000) is first
+        feeds.trim()
+        assert feed.after(0, max_bytes=1000) is not first
 
 
 def test_it_takes_over_what_the_ring_has_from_before() -> None:
