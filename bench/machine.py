@@ -7,10 +7,12 @@ shares the others, so that the server's figures are its own.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import platform
 import resource
 import subprocess
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -57,9 +59,21 @@ def tree(pid: int) -> list[int]:
 
 
 def cpu_seconds(pids: Iterable[int]) -> float:
-    """Return user and kernel time, threads that have ended included."""
-    times = [psutil.Process(pid).cpu_times() for pid in pids]
-    return float(sum(t.user + t.system for t in times))
+    """Return user and kernel time, threads that have ended included; raises OSError.
+
+    By each process's own clock, to the nanosecond: /proc counts in hundredths of a second, which
+    over 2,500 changes is 4 µs each.
+    """
+    return sum(time.clock_gettime(_cpu_clock(pid)) for pid in pids)
+
+
+def _cpu_clock(pid: int) -> int:
+    """Return a process's CPU clock; clock_getcpuclockid(3), which Python has for threads alone."""
+    clock = ctypes.c_int()
+    error = ctypes.CDLL(None).clock_getcpuclockid(pid, ctypes.byref(clock))
+    if error:
+        raise OSError(error, os.strerror(error))
+    return clock.value
 
 
 def private_bytes(pids: Iterable[int]) -> int:
