@@ -40,7 +40,7 @@ def run(bench: Bench, attune: Attune) -> Outcome:
     few, many = FEW, bench.plan.many
     costs: dict[int, list[Cost]] = {few: [], many: []}
     all_costs: list[Cost] = []
-    for _ in range(TURNS):
+    for _ in range(min(TURNS, bench.plan.runs)):
         for streams, found in costs.items():
             measured = _measure(bench, attune, streams)
             all_costs += measured
