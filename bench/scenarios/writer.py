@@ -119,7 +119,7 @@ def _database(env: dict[str, str]) -> Iterator[Stack]:
 def _alternate(bench: Bench, stack: Stack, writers: int, *, runs: int = 0) -> Rates:
     rates: dict[str, list[float]] = {name: [] for name in TABLES}
     seconds = max(1, round(bench.plan.seconds / 3))
-    for _ in range(runs or bench.plan.runs + 2):
+    for _ in range(runs or 2 * bench.plan.runs):
         for name, table in TABLES.items():
             rates[name].append(_pgbench(stack, table, writers, seconds))
             if "worker" in stack.processes:
