@@ -120,20 +120,21 @@ def measure(stack: Stack, *, count: int, rate: float, seconds: float) -> Run:
     whoever woke it: there the client waits until the server has written to all the others,
     0.8 ms in every other round (`perf sched timehist`). A client on another machine does not.
     """
-    web, worker = (psutil.Process(stack.processes[name].pid) for name in ("web", "worker"))
+    web, worker = (stack.processes[name].pid for name in ("web", "worker"))
     request = get(STREAM_PATH, port=stack.web_port, headers=_bearer(stack))
     with (
         LoadClient(stack.web_port) as clients,
         _process(bare, stack.database_url, CHANNEL) as listener,
         stack.sql() as conn,
     ):
-        machine.pin(machine.tree(web.pid), machine.SERVER_CORES)
+        machine.pin(machine.tree(web), machine.SERVER_CORES)
         machine.pin([clients.pid], machine.OTHER_CORES)
         assert listener.recv() == "ready"
         clients.open([request] * count)
         clients.record(int((WARMUP_SECONDS + seconds) * rate + 1) * count)
         clients.report()  # opening is not measured
-        web_cpu, worker_cpu, began = _cpu(web), _cpu(worker), clock()
+        web_cpu, worker_cpu = machine.cpu_seconds([web]), machine.cpu_seconds([worker])
+        began = clock()
         psutil.cpu_percent()
         commits = list(_write(conn, rate=rate, seconds=WARMUP_SECONDS + seconds))
         time.sleep(GRACE_SECONDS)
@@ -145,8 +146,8 @@ def measure(stack: Stack, *, count: int, rate: float, seconds: float) -> Run:
             commits,
             received(clients, log.fetchall()),
             listener.recv(),
-            _cpu(web) - web_cpu,
-            _cpu(worker) - worker_cpu,
+            machine.cpu_seconds([web]) - web_cpu,
+            machine.cpu_seconds([worker]) - worker_cpu,
             share,
             clock() - began,
         )
@@ -170,11 +171,6 @@ def _process(target: Callable[..., None], *args: Any) -> Iterator[Connection]:
         ours.close()
         process.terminate()
         process.join()
-
-
-def _cpu(process: psutil.Process) -> float:
-    times = process.cpu_times()
-    return float(times.user + times.system)
 
 
 def _write(conn: psycopg.Connection[Any], *, rate: float, seconds: float) -> Iterator[Commit]:

@@ -65,7 +65,7 @@ def test_it_forgets_in_each_feed_what_that_holds() -> None:
     rare, late, left = (Feed(Filter(), ring, since=0) for _ in range(3))
     for seq in range(1, 4):
         ring.append(frame(seq))
-        rare.append(frame(seq)) if seq == 2 else late.append(frame(seq))
+        (rare if seq == 2 else late).append(frame(seq))
         left.append(frame(seq))
     left.close()
     for floor, floors in ((1, (0, 1)), (2, (2, 1)), (3, (2, 3)), (4, (2, 3))):
