@@ -54,14 +54,18 @@ class Suite:
         self.outcomes: dict[str, Outcome] = {}
 
     def run(self, only: Collection[str]) -> None:
+        wanted = {
+            server: [name for name in bench.plan.scenarios if not only or name in only]
+            for server, bench in self._benches.items()
+        }
+        for server, names in wanted.items():
+            self._run_on_stack(server, [name for name in names if name in ON_STACK])
         for server, bench in self._benches.items():
-            wanted = [name for name in bench.plan.scenarios if not only or name in only]
-            self._run_on_stack(server, [name for name in wanted if name in ON_STACK])
-            if "latency" in wanted:
+            if "latency" in wanted[server]:
                 self._take("latency", server, partial(latency.run, bench, server))
-            for name, scenario in ALONE.items():
-                if name in wanted and server == SERVERS[0]:
-                    self._take(name, server, partial(scenario, bench))
+        for name, scenario in ALONE.items():
+            if name in wanted.get(SERVERS[0], ()):
+                self._take(name, SERVERS[0], partial(scenario, self._benches[SERVERS[0]]))
 
     def _run_on_stack(self, server: str, names: Sequence[str]) -> None:
         if not names:

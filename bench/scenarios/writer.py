@@ -90,7 +90,10 @@ def _measure(bench: Bench, notify: str, env: dict[str, str]) -> Outcome:
         rates = {writers: _alternate(bench, stack, writers) for writers in WRITERS}
         bulk = _bulk(bench, stack)
         stack.processes.pop("worker").stop()
-        alone = {writers: _alternate(bench, stack, writers, runs=1) for writers in WRITERS}
+        alone = {
+            writers: _alternate(bench, stack, writers, runs=1)
+            for writers in (WRITERS if bench.plan.runs > 1 else ())  # the quick run has no time
+        }
     for what, found in (("", rates), (", no worker", alone)):
         outcome.table.rows += [
             _row(notify, f"{n} writer{'s'[: n > 1]}{what}", one, "{:,.0f}/s")
