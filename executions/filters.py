@@ -43,7 +43,7 @@ class Filter:
     def matches(self, event: Event) -> bool:
         """Say whether the event is visible and asked for."""
         if event.old_action_ref is not None or event.old_ancestors is not None:
-            return self._visible_sides(event) is not None
+            return self.visible_sides(event) is not None
         return self._shows(event) and self._asks_for(event)
 
     def told(self, event: Event) -> Event | None:
@@ -55,7 +55,7 @@ class Filter:
         """
         if not event.is_move:
             return event if self.matches(event) else None
-        visible = self._visible_sides(event)
+        visible = self.visible_sides(event)
         return None if visible is None else moves.told(event, *visible)
 
     def hiding(self, packs: frozenset[str]) -> Filter:
@@ -92,7 +92,7 @@ class Filter:
     def _matches_ref(self, ref: str) -> bool:
         return ref in self.action_refs or any(p.fullmatch(ref) for p in self._patterns)
 
-    def _visible_sides(self, event: Event) -> tuple[bool, bool] | None:
+    def visible_sides(self, event: Event) -> tuple[bool, bool] | None:
         """Say of a move whether what was and what is may be seen; None where it does not match."""
         in_tree = bool(self.roots) and event.old_ancestors is not None
         asks = self._in_tree if in_tree else self._asks_for

@@ -19,6 +19,7 @@ from attune.accounts import credentials
 from attune.accounts.credentials import Credential
 from executions import visibility
 from executions.visibility import Rights
+from streaming.auth import Viewer
 
 logger = logging.getLogger("attune.access")
 
@@ -97,6 +98,13 @@ class AccessRegistry:
         if changed:
             for reader in entry.readers:
                 reader.wake()
+
+
+async def renewed(viewer: Viewer) -> Viewer:
+    """Return the viewer with the rights of now; raises DatabaseError."""
+    began = time.monotonic()
+    found = await sync_to_async(_look_up, thread_sensitive=False)([viewer.credential])
+    return replace(viewer, rights=found[viewer.credential], checked_at=began)
 
 
 def _look_up(held: list[Credential]) -> dict[Credential, Rights]:

@@ -75,6 +75,10 @@ async def begin(hub: Hub, asked: StreamRequest, filter: Filter, start: Start) ->
     snapshot = None
     if not start.resumed:
         snapshot = await hub.log.snapshot(filter, _bounds(hub))
+        if snapshot.position.epoch != hub.position.epoch:
+            # Else the stream would be in another epoch than the hub, and start over at once,
+            # with another snapshot, until the hub has heard of it.
+            await hub.refresh()
         start = Start(snapshot.position, reset_reason=start.reset_reason)
     watch = None
     if asked.until_terminal:

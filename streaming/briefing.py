@@ -50,27 +50,22 @@ class Briefing:
         if beginning.snapshot is not None:
             snapshot = beginning.snapshot
             data += frames.snapshot(snapshot.position, snapshot.rows, complete=snapshot.complete)
-        return data + self._end_if_done(start.position)
+        return data + self.end_if_done(start.position)
 
-    async def start_over(self, reset: Reset, filter: Filter) -> tuple[Position, bytes]:
-        """Return where to go on, and what to tell; raises LogUnavailable."""
+    async def after(self, reset: Reset, filter: Filter) -> Beginning:
+        """Return how to begin anew, for `begin`; raises LogUnavailable."""
         start = Start(reset.position, reset_reason=reset.reason)
         try:
-            beginning = await begin(self._hub, self._asked, filter, start)
+            return await begin(self._hub, self._asked, filter, start)
         except (AlreadyEnded, TooManyToWatch):
-            beginning = Beginning(start)
-        return beginning.start.position, self.begin(beginning)
+            return Beginning(start)
 
-    async def watch_again(self, filter: Filter, position: Position) -> bytes:
-        """Look up what there is to wait for, and return the end where that is nothing.
-
-        Raises LogUnavailable.
-        """
+    async def watch_again(self, filter: Filter, position: Position) -> None:
+        """Look up what there is to wait for; raises LogUnavailable."""
         try:
             self._watch = await watching(self._hub, filter, since=position)
         except TooManyToWatch:
             self._watch = None
-        return self._end_if_done(position)
 
     def pass_on(self, chunk: Chunk, epoch: str) -> bytes:
         """Return the chunk's bytes, less what the client knows and what follows its end."""
@@ -83,7 +78,7 @@ class Briefing:
                 parts.append(frame.data)
             if self._watch is not None:
                 self._watch.see(frame.event, time.monotonic())
-                parts.append(self._end_if_done(Position(epoch, frame.event.seq)))
+                parts.append(self.end_if_done(Position(epoch, frame.event.seq)))
                 if self.over:
                     break
         metrics.EVENTS_OUT.inc(sum(map(bool, parts)) - self.over)
@@ -97,7 +92,8 @@ class Briefing:
             del self._known[event.execution]
         return event.version <= version
 
-    def _end_if_done(self, position: Position) -> bytes:
+    def end_if_done(self, position: Position) -> bytes:
+        """Return the end, once there is nothing left to wait for."""
         if self._watch is None or not self._watch.done:
             return b""
         self.over = True

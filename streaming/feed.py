@@ -11,7 +11,7 @@ import bisect
 import itertools
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from executions.eventlog import Event
@@ -33,17 +33,24 @@ class Frame:
     event: Event
     data: bytes
     epoch: str
+    # Of a move, by what of it may be seen: at most four, however many filters there are.
+    _variants: dict[tuple[bool, bool], Frame] | None = field(default=None, compare=False)
 
     @classmethod
     def of(cls, event: Event, epoch: str) -> Frame:
         """Encode an event; what nobody is to be told (see Filter.told) as nothing."""
         data = sse.event(event.body, id=f"{epoch}-{event.seq}") if event.body else b""
-        return cls(event, data, epoch)
+        return cls(event, data, epoch, {} if event.is_move else None)
 
     def told(self, filter: Filter) -> Frame:
         """Return the frame, which matches, as it is told where this filter is."""
-        event = filter.told(self.event) if self.event.is_move else self.event
-        return self if event is None or event is self.event else Frame.of(event, self.epoch)
+        sides = None if self._variants is None else filter.visible_sides(self.event)
+        if self._variants is None or sides is None:
+            return self
+        if sides not in self._variants:
+            event = filter.told(self.event)
+            self._variants[sides] = self if event is None else Frame.of(event, self.epoch)
+        return self._variants[sides]
 
 
 class Ring:
@@ -60,6 +67,7 @@ class Ring:
         self._holders: dict[int, set[Feed]] = {}  # by the number of the oldest that each holds
         self.joined: set[Feed] = set()  # the feeds that keep chunks
         self.bytes = 0
+        self._spilled = False  # some went, or stayed away, for their bytes
         self.floor = 0  # every event after this one is here
 
     def __len__(self) -> int:
@@ -72,13 +80,18 @@ class Ring:
         """Forget everything; the next event is `seq + 1`. The feeds are to be restarted, too."""
         self._frames.clear()
         self._holders.clear()
-        self.bytes = 0
+        self.bytes, self._spilled = 0, False
         self.floor = seq
 
     @property
     def room(self) -> int:
         """How many more events fit by number."""
         return self._max_events - len(self._frames)
+
+    @property
+    def full(self) -> bool:
+        """Whether there is no use in reading older events: their bytes do not fit."""
+        return self._spilled and self.bytes > self._max_bytes // 2
 
     def prepend(self, frames: Sequence[Frame], *, since: int) -> None:
         """Take over what comes before the first event here: all after `since`.
@@ -89,6 +102,7 @@ class Ring:
         fitting = min(len(frames), self.room)
         for frame in reversed(frames):
             if not fitting or self.bytes + len(frame.data) > self._max_bytes:
+                self._spilled = self._spilled or bool(fitting)
                 self.floor = frame.event.seq
                 break
             fitting -= 1
@@ -98,6 +112,7 @@ class Ring:
     def append(self, frame: Frame) -> None:
         self._frames.append(frame)
         self.bytes += len(frame.data)
+        self._spilled = self._spilled or self.bytes > self._max_bytes
         while len(self._frames) > self._max_events or self.bytes > self._max_bytes:
             oldest = self._frames.popleft()
             self.bytes -= len(oldest.data)

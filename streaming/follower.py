@@ -64,6 +64,8 @@ class Follower:
                 # Without the layer, the log alone keeps the streams going, if slower.
                 with contextlib.suppress(LogUnavailable):
                     await self._hub.refresh()
+                # Else what is published meanwhile would pile up in memory.
+                await self._layer.close()
                 await asyncio.sleep(wait * random.uniform(0.5, 1.0))
                 wait = min(wait * 2, RETRY_SECONDS[1])
 

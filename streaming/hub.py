@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import deque
 from collections.abc import Coroutine, Iterator, Sequence
 from types import TracebackType
 from typing import Any
@@ -182,14 +183,18 @@ class Hub:
     async def _read_back(self, seq: int) -> None:
         """Put events `seq + 1` up to the ring's first one before it."""
         epoch, end, after = self.position.epoch, self._ring.floor, seq
-        frames: list[Frame] = []
-        while after < end and self._ring.room >= end - seq:
+        frames, size = deque[Frame](), 0
+        while after < end and self._ring.room >= end - seq and not self._ring.full:
             reading = await self.log.read(
                 after=after, upto=end, limit=end - after, max_bytes=READ_BACK_BYTES
             )
             if reading.floor_seq > seq:
                 return  # pruned meanwhile: each stream learns it from the log
-            frames += [self._frame(event) for event in reading.page.events]
+            for event in reading.page.events:
+                frames.append(self._frame(event))
+                size += len(frames[-1].data)
+            while frames and size - len(frames[0].data) > self.limits.ring_bytes:
+                size -= len(frames.popleft().data)  # by which the ring is full without it
             after = reading.page.upto
         if after >= end and (self.position.epoch, self._ring.floor) == (epoch, end):
             self._ring.prepend(frames, since=seq)
@@ -304,9 +309,10 @@ class Hub:
             self._ring.append(frame)
         if events:
             self._move_to(events[-1].seq)
-            self.meter.arrived(events)
             before = self._feeds.evaluations
-            if self._feeds.put(frames):
+            wanted = self._feeds.put(frames)
+            self.meter.arrived(events, wanted=wanted)
+            if wanted:
                 self._pace.request()
             metrics.EVALUATIONS.inc(self._feeds.evaluations - before)
 

@@ -21,9 +21,11 @@ class Meter:
         self._began = time.monotonic()
         self._oldest: Event | None = None  # that has come since the last round
 
-    def arrived(self, events: Sequence[Event]) -> None:
+    def arrived(self, events: Sequence[Event], *, wanted: bool) -> None:
+        """`wanted`: there will be a round of writes for some of them."""
         metrics.EVENTS_IN.inc(len(events))
-        self._oldest = self._oldest or events[0]
+        if wanted:
+            self._oldest = self._oldest or events[0]
 
     def begin(self) -> Event | None:
         """Called before a round of writes; return the oldest event that it is about."""

@@ -17,6 +17,7 @@ from streaming.auth import Viewer
 from streaming.beginning import Beginning
 from streaming.briefing import Briefing
 from streaming.connection import Connection
+from streaming.feed import Chunk
 from streaming.filters import StreamRequest
 from streaming.hub import Hub
 from streaming.replay import LogUnavailable
@@ -183,6 +184,7 @@ class Stream:
     async def _next(self) -> bytes:
         """Wait for what to write next, and return it."""
         while True:
+            self._subscriber.look()
             now = time.monotonic()
             ending = self._ending(now)
             if ending:
@@ -234,31 +236,49 @@ class Stream:
             self._subscriber.change(self._asked.filter.hiding(hidden))
 
     async def _take(self) -> bytes | None:
-        """Return the next events, encoded; None where there are none now."""
+        """Return the next events, encoded; None where there are none now.
+
+        Empty where reading took so long that everything is to be looked at again.
+        """
+        subscriber = self._subscriber
+        here = subscriber.position
         try:
             if time.monotonic() >= self._briefing.watch_again_at:
-                position = self._subscriber.position
-                if end := await self._briefing.watch_again(self._filter, position):
+                await self._briefing.watch_again(self._filter, here)
+                if self._outdated:
+                    return b""
+                if end := self._briefing.end_if_done(here):
                     return self._told(end)
-            item = await self._subscriber.next()
-            self._log_retry_at = 0.0
+            item: Chunk | Reset | Beginning | None = await subscriber.next()
             if isinstance(item, Reset):
-                return await self._start_over(item)
+                item = await self._briefing.after(item, self._filter)
         except LogUnavailable as exc:
             # The client learns of it by what it does not get: its position stands still.
-            logger.warning("action=replay position=%s error=%s", self._subscriber.position, exc)
+            logger.warning("action=replay position=%s error=%s", here, exc)
             self._log_retry_at = time.monotonic() + LOG_RETRY_SECONDS
             self._hub.streams.attend(self)
             return None
+        self._log_retry_at = 0.0
+        if self._outdated:
+            subscriber.position = here
+            return b""
         if item is None:
             return None
-        return self._told(self._briefing.pass_on(item, self._subscriber.position.epoch))
+        if isinstance(item, Beginning):
+            return self._start_over(item)
+        return self._told(self._briefing.pass_on(item, subscriber.position.epoch))
 
-    async def _start_over(self, reset: Reset) -> bytes:
-        position, news = await self._briefing.start_over(reset, self._filter)
+    @property
+    def _outdated(self) -> bool:
+        """Whether what has just been read may not be sent any more, or not without a look."""
+        now, access = time.monotonic(), self._access
+        return access.rights is not self._rights or now >= access.stale_at or now >= self._ends
+
+    def _start_over(self, beginning: Beginning) -> bytes:
         self._subscriber.close()
+        position = beginning.start.position
         self._subscriber = Subscriber(self._hub, self._filter, position, reader=self)
-        return self._told(news)
+        return self._told(self._briefing.begin(beginning))
 
     def _opening(self) -> bytes:
         start, limits = self._beginning.start, self._hub.limits

@@ -13,7 +13,10 @@ from streaming.hub import CHUNK_BYTES, Hub
 
 @dataclass(frozen=True, slots=True)
 class Reset:
-    """The stream cannot go on from where it was; `position` is where it goes on from."""
+    """The stream cannot go on from where it is; a new Subscriber can, from `position`.
+
+    This one stays where it is: until its client has been told, nothing has been skipped.
+    """
 
     reason: str
     position: Position
@@ -25,7 +28,7 @@ class Subscriber:
     `reader` is told of what is new in place of this object.
     """
 
-    __slots__ = ("_feed", "_hub", "_reader", "_waiter", "position")
+    __slots__ = ("_feed", "_hub", "_reader", "_waiter", "_woken", "position")
 
     def __init__(
         self, hub: Hub, filter: Filter, position: Position, *, reader: Reader | None = None
@@ -33,6 +36,7 @@ class Subscriber:
         self._hub = hub
         self._reader = reader or self
         self._waiter: asyncio.Future[None] | None = None
+        self._woken = False  # since `look`, while nobody waited
         self.position = position  # everything up to here has been handed out
         self._feed = hub.join(filter, self._reader, position)
 
@@ -57,8 +61,8 @@ class Subscriber:
     async def next(self) -> Chunk | Reset | None:
         """Return what follows the position, and move there; None where nothing does.
 
-        A chunk without frames: there was nothing that matches, ask again. Raises
-        LogUnavailable while it would have to read the log and cannot.
+        A chunk without frames: there was nothing that matches, ask again. A Reset does not move.
+        Raises LogUnavailable while it would have to read the log and cannot.
         """
         if self.position.epoch != self._hub.position.epoch:
             return self._reset("epoch_changed")
@@ -88,8 +92,15 @@ class Subscriber:
         # Where it is not cut, what followed its last frame does not match.
         self.position = Position(end.epoch, recent.last_seq) if recent.cut else end
 
+    def look(self) -> None:
+        """Call before looking for something to do: `wait` will know who woke it since."""
+        self._woken = False
+
     async def wait(self) -> None:
-        """Return when there may be something new, or `wake` is called."""
+        """Return when there may be something new, or `wake` is called, or was since `look`."""
+        if self._woken:
+            self._woken = False
+            return
         self._waiter = asyncio.get_running_loop().create_future()
         try:
             await self._waiter
@@ -97,7 +108,9 @@ class Subscriber:
             self._waiter = None
 
     def wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
+        if self._waiter is None:
+            self._woken = True
+        elif not self._waiter.done():
             self._waiter.set_result(None)
 
     def push(self, now: float) -> int:
@@ -115,5 +128,4 @@ class Subscriber:
         return found.chunk
 
     def _reset(self, reason: str) -> Reset:
-        self.position = self._hub.position
-        return Reset(reason, self.position)
+        return Reset(reason, self._hub.position)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from contextlib import ExitStack
 from typing import Any
@@ -27,12 +28,14 @@ from executions.errors import Code
 from executions.filters import Filter
 from executions.parameters import ParameterError
 from streaming import auth, filters, health, metrics
+from streaming.access import STALE_SECONDS, renewed
 from streaming.admission import Admissions
 from streaming.auth import Viewer
-from streaming.beginning import AlreadyEnded, TooManyToWatch, begin, start_at
+from streaming.beginning import AlreadyEnded, Beginning, Start, TooManyToWatch, begin, start_at
 from streaming.connection import SCOPE_KEY
 from streaming.filters import StreamRequest
 from streaming.handler import HELD_KEY, StreamResponse
+from streaming.hub import Hub
 from streaming.process import get_streaming
 from streaming.replay import LogUnavailable
 from streaming.slots import Slots, TooManyStreams
@@ -94,19 +97,34 @@ async def _open(request: HttpRequest) -> HttpResponseBase:
     start = start_at(cursor, await hub.state(cursor=cursor))
     if start.resumed:
         metrics.REPLAY.observe(max(0, hub.position.seq - start.position.seq))
-    filter = asked.filter.hiding(viewer.rights.hidden_packs)
-    beginning = await begin(hub, asked, filter, start)
+    beginning, viewer = await _begin(hub, asked, start, viewer)
     connection = request.scope[SCOPE_KEY]  # type: ignore[attr-defined]  # an ASGIRequest
     logs.bind(
         stream=uuid.uuid4().hex[:12],
         user=viewer.credential.user,
-        executions=sorted(filter.executions | filter.roots)[: logs.MOST_EXECUTIONS],
+        executions=sorted(asked.filter.executions | asked.filter.roots)[: logs.MOST_EXECUTIONS],
     )
     stream = Stream(hub, streaming.accesses, asked, beginning, viewer, connection)
     response = StreamResponse(stream, headers=STREAM_HEADERS)
     if "ticket" in request.GET:
         tickets.exchange(request, response, viewer.credential)
     return response
+
+
+async def _begin(
+    hub: Hub, asked: StreamRequest, start: Start, viewer: Viewer
+) -> tuple[Beginning, Viewer]:
+    """Read what the stream begins with, by rights that are not too old when it has been read."""
+    for _ in range(2):
+        beginning = await begin(hub, asked, asked.filter.hiding(viewer.rights.hidden_packs), start)
+        if time.monotonic() < viewer.checked_at + STALE_SECONDS:
+            return beginning, viewer
+        known, viewer = viewer.rights, await renewed(viewer)
+        if not viewer.rights.active:
+            raise _unauthorized(AuthenticationFailed("Unknown, used, expired or withdrawn."))
+        if viewer.rights.hidden_packs == known.hidden_packs:
+            return beginning, viewer
+    raise _try_again("What you may see is changing; try again.")
 
 
 def _try_again(detail: str) -> Refused:
@@ -138,10 +156,7 @@ async def _admit(request: HttpRequest, admissions: Admissions) -> tuple[StreamRe
         admission = await admissions.look_up(present(request), named)
         viewer = auth.viewer(admission)
     except (AuthenticationFailed, NotAuthenticated) as exc:
-        if isinstance(exc, AuthenticationFailed):
-            account_metrics.FAILURES.labels("credential").inc()
-        challenge = {"WWW-Authenticate": auth.CHALLENGE}
-        raise Refused(401, errors.body_of(exc), challenge) from exc
+        raise _unauthorized(exc) from exc
     if wrong is not None:
         raise Refused(400, errors.body_of(wrong))
     if not admission.all_visible:
@@ -149,3 +164,9 @@ async def _admit(request: HttpRequest, admissions: Admissions) -> tuple[StreamRe
         name = "execution_id" if asked.filter.executions else "root"
         raise Refused(404, errors.body(f"{name}: no such execution", Code.NOT_FOUND))
     return asked, viewer
+
+
+def _unauthorized(exc: AuthenticationFailed | NotAuthenticated) -> Refused:
+    if isinstance(exc, AuthenticationFailed):
+        account_metrics.FAILURES.labels("credential").inc()
+    return Refused(401, errors.body_of(exc), {"WWW-Authenticate": auth.CHALLENGE})

@@ -12,11 +12,14 @@ from typing import Any
 import pytest
 from django.conf import settings
 from prometheus_client import REGISTRY
+from redis.asyncio import Redis
 
 from attune.local.redis import EmbeddedRedis
 from executions.eventlog import Event
 from executions.filters import Filter
 from executions.positions import Position
+from streaming.beginning import Start, begin
+from streaming.filters import StreamRequest
 from streaming.health import Health
 from streaming.hub import Hub
 from streaming.layer import Layer, group
@@ -68,6 +71,7 @@ async def collect(subscriber: Subscriber, upto: int) -> list[int | str]:
                         await subscriber.wait()
             elif isinstance(item, Reset):
                 seen.append(item.reason)
+                subscriber.position = item.position
             else:
                 lines = item.data.decode().splitlines()
                 ids = [line for line in lines if line.startswith("id: ")]
@@ -329,3 +333,138 @@ async def test_it_reads_what_memory_has_not_once_for_all(conn: Connection, datab
             assert count_of("attune_log_reads_total") - pages < crowd + 60
             for stream in streams:
                 stream.close()
+
+
+async def test_it_stays_where_it_is_until_a_reset_has_been_told(
+    conn: Connection, database: str
+) -> None:
+    add_events(conn, 3)
+    async with running_hub(database) as hub:
+        subscriber = subscribe(hub, Filter(), 3)
+        conn.execute("UPDATE attune.stream_state SET epoch = 'beef', last_seq = 10")
+        await until(lambda: hub.position.epoch == "beef")
+        told = Reset("epoch_changed", Position("beef", 10))
+        assert [await subscriber.next() for _ in range(2)] == [told, told]
+        subscriber.close()
+
+
+async def test_it_hears_of_a_new_epoch_by_the_first_snapshot_of_it(
+    conn: Connection, database: str
+) -> None:
+    """Otherwise the stream would start over, with a snapshot each time, until the hub knows."""
+    add_events(conn, 3)
+    async with running_hub(database, layer_silence_seconds=60.0) as hub:
+        start = Start(hub.position)
+        conn.execute("UPDATE attune.stream_state SET epoch = 'beef', last_seq = 10")
+        beginning = await begin(hub, StreamRequest(Filter(), snapshot=True), Filter(), start)
+        assert beginning.start.position == hub.position == Position("beef", 10)
+
+
+async def test_it_forgets_no_wake_between_a_look_and_the_wait(
+    conn: Connection, database: str
+) -> None:
+    async with running_hub(database) as hub:
+        subscriber = subscribe(hub, Filter(), hub.position.seq)
+        subscriber.look()
+        assert await subscriber.next() is None
+        subscriber.wake()
+        async with asyncio.timeout(WAIT_SECONDS):
+            await subscriber.wait()
+        waiting = asyncio.ensure_future(subscriber.wait())  # once is enough
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        subscriber.wake()
+        await waiting
+        subscriber.close()
+
+
+@pytest.mark.parametrize("held", [0, 60])
+async def test_it_reads_large_events_once_for_a_stream_that_memory_has_no_room_for(
+    conn: Connection, database: str, held: int
+) -> None:
+    """By number all of it would fit. `held`: events that are in memory before."""
+    execution, count = add_execution(conn), 200
+    for _ in range(count - 1 - held):
+        conn.execute(_LARGE, [execution])
+    sequence(conn)
+    async with running_hub(database, ring_bytes=160_000) as hub:
+        for _ in range(held):
+            conn.execute(_LARGE, [execution])
+        sequence(conn)
+        await until(lambda: hub.position.seq == count)
+        pages = count_of("attune_log_reads_total")
+        for start in (0, 20):
+            subscriber = subscribe(hub, Filter(), start)
+            assert await collect(subscriber, count) == list(range(start + 1, count + 1))
+            subscriber.close()
+        assert hub._ring.bytes <= 160_000
+        # 64 KiB hold nine of them; the pages of the second are those of the first, but for its own.
+        assert count_of("attune_log_reads_total") - pages < count / 9 + 12
+
+
+_LARGE = """
+    UPDATE attune.execution SET result = jsonb_build_object('n', version, 'x', repeat('y', 6000))
+    WHERE id = %s
+"""
+
+
+async def test_it_leaves_the_layer_while_the_log_cannot_be_read(
+    conn: Connection, database: str, redis_server: EmbeddedRedis
+) -> None:
+    """What is published meanwhile would pile up for as long as that lasts."""
+    async with running_hub(database) as hub:
+        mine = group(hub.position.epoch)
+        async with Redis.from_url(redis_server.url) as redis:
+
+            async def listeners() -> int:
+                return sum(count for _, count in await redis.pubsub_numsub(*await names()))
+
+            async def names() -> list[bytes]:
+                return [name for name in await redis.pubsub_channels() if mine.encode() in name]
+
+            async def until_listeners(count: int) -> None:
+                async with asyncio.timeout(WAIT_SECONDS):
+                    while await listeners() != count:
+                        await asyncio.sleep(0.005)
+
+            await until_listeners(1)
+            conn.execute("ALTER TABLE attune.stream_state RENAME TO away")
+            await until_listeners(0)
+            conn.execute("ALTER TABLE attune.away RENAME TO stream_state")
+            await until_listeners(1)
+
+
+async def test_its_lag_is_not_that_of_events_that_nobody_asked_for(
+    conn: Connection, database: str
+) -> None:
+    asked, other = add_execution(conn), add_execution(conn)
+    sequence(conn)
+    async with running_hub(database) as hub:
+        start = hub.position.seq
+        subscriber = subscribe(hub, Filter(executions=frozenset({asked})), start)
+        before = _lags()
+        set_status(conn, other, "running")
+        conn.execute("UPDATE attune.execution_inbox SET updated = updated - interval '1 hour'")
+        sequence(conn)
+        await until(lambda: hub.position.seq == start + 1)
+        hub._feeds.join(subscriber.filter, Taker(), since=start)
+        set_status(conn, asked, "running")
+        sequence(conn)
+        await until(lambda: _lags()[0] > before[0])
+        assert _lags()[1] - before[1] < WAIT_SECONDS
+        subscriber.close()
+
+
+class Taker:
+    """Reads a feed by saying so."""
+
+    def push(self, now: float) -> int:
+        return 1
+
+    def wake(self) -> None: ...
+
+
+def _lags() -> tuple[float, float]:
+    """Return how many rounds of writes there were, and the sum of the lags they wrote."""
+    name = "attune_commit_to_socket_seconds"
+    return count_of(f"{name}_count"), count_of(f"{name}_sum")

@@ -9,6 +9,7 @@ import pytest
 
 from executions.eventlog import Event
 from executions.filters import Filter
+from streaming.feed import Frame
 
 OLD, NEW = "open.run", "vault.run"
 DATA = {
@@ -148,3 +149,13 @@ def test_it_tells_nothing_of_what_may_not_be_seen_but_that_a_tree_is_another() -
     arrived = hidden.told(move(NEW, OLD, parents=(2, 3)))
     assert arrived is not None
     assert arrived.body == ""
+
+
+def test_it_is_encoded_once_for_all_who_may_see_the_same_of_it() -> None:
+    frame = Frame.of(move(OLD, NEW), "5f1c")
+    filters = [Filter(packs=some("open")), Filter(executions=some(7)), Filter()]
+    assert len({id(frame.told(filter)) for filter in filters}) == 1
+    hidden = [filter.hiding(some("vault")) for filter in filters]
+    assert len({id(frame.told(filter)) for filter in hidden}) == 1
+    assert frame.told(hidden[0]).event == hidden[0].told(frame.event)
+    assert frame.told(filters[0]).event == filters[0].told(frame.event)
