@@ -16,8 +16,7 @@ STREAM_PATH = "/api/v1/executions/stream"
 
 
 def is_for_stream(scope: dict[str, Any]) -> bool:
-    # By its end: the application may be mounted below a prefix.
-    return bool(scope["type"] == "http" and scope["path"].rstrip("/").endswith(STREAM_PATH))
+    return bool(scope["type"] == "http" and _path(scope).rstrip("/") == STREAM_PATH)
 
 
 def with_streams(application: Application) -> Application:
@@ -52,10 +51,16 @@ def with_probes(application: Application) -> Application:
     return route
 
 
+def _path(scope: dict[str, Any]) -> str:
+    """Return the path below the prefix that the application is mounted at."""
+    path: str = scope["path"]
+    return path.removeprefix(scope.get("root_path") or "")
+
+
 def _asked(scope: dict[str, Any]) -> Asked:
     headers = {name.decode("latin1").lower(): v.decode("latin1") for name, v in scope["headers"]}
-    path = scope["path"].removeprefix(scope.get("root_path") or "")
-    return Asked(scope["method"], path, headers, str((scope.get("client") or ("",))[0] or ""))
+    client = str((scope.get("client") or ("",))[0] or "")
+    return Asked(scope["method"], _path(scope), headers, client)
 
 
 async def _send(found: Answer, method: str, send: Any) -> None:

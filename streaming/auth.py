@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass
 from datetime import datetime
 
+from django.utils import timezone
 from rest_framework.exceptions import AuthenticationFailed
 
 from attune.accounts.credentials import Credential
@@ -41,6 +42,10 @@ class Viewer:
 
 def viewer(admission: Admission) -> Viewer:
     """Return who asks; raises AuthenticationFailed where the credential is not good (any more)."""
-    if admission.credential is None:
+    credential = admission.credential
+    if credential is None or (
+        # The cookie of a ticket outlives the access token that the ticket was for.
+        credential.expires_at is not None and credential.expires_at <= timezone.now()
+    ):
         raise AuthenticationFailed("Unknown, used, expired or withdrawn.")
-    return Viewer(admission.credential, admission.rights, admission.checked_at)
+    return Viewer(credential, admission.rights, admission.checked_at)

@@ -174,9 +174,10 @@ class Slots:
 
     async def _exchange(self) -> None:
         self._work.clear()
-        if not self._has_lease and time.monotonic() < self._renew_at:
-            return
         waiting, self._waiting = self._waiting, []
+        if not self._has_lease and time.monotonic() < self._renew_at:
+            _give(waiting, [request.full_here() for request in waiting])
+            return
         changed, self._changed = self._changed, set()
         try:
             await self._renew()
@@ -186,9 +187,14 @@ class Slots:
             self._has_lease, self._is_away = False, True
             self._changed |= changed
             answers = [request.full_here() for request in waiting]
-        for request, answer in zip(waiting, answers, strict=True):
-            if not request.answer.done():  # it is, where the client has gone meanwhile
-                request.answer.set_result(answer)
+        for request in waiting:
+            self._changed.update(key for key, n in request.counts.items() if n != self._count(key))
+        _give(waiting, answers)
+        if self._changed and self._has_lease:
+            self._work.set()
+
+    def _count(self, key: str) -> int:
+        return self._counts.get(key, 0)
 
     async def _renew(self) -> None:
         """Renew the lease when it is due; what Redis has forgotten is written anew."""
@@ -226,6 +232,12 @@ class Slots:
             list(request.slot.keys)[which - 1] if which else None
             for request, which in zip(reversed(waiting), reversed(answers), strict=False)
         ][::-1]
+
+
+def _give(waiting: list[_Request], answers: list[str | None]) -> None:
+    for request, answer in zip(waiting, answers, strict=True):
+        if not request.answer.done():  # it is, where the client has gone meanwhile
+            request.answer.set_result(answer)
 
 
 def _new_answer() -> asyncio.Future[str | None]:

@@ -20,13 +20,17 @@ class RefreshSerializer(TokenRefreshSerializer):
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, str]:
         refresh = RefreshToken(attrs["refresh"])
-        if not credentials.live([credentials.of_access_token(refresh)]):
-            raise InvalidToken("The user is gone, not active, or has a new password.")
         with transaction.atomic():
+            # Locked: a new password that comes now waits, and finds the new token given out by the
+            # old one.
+            users = User.objects.select_for_update(no_key=True)
+            user = users.filter(pk=refresh["user_id"]).first()
+            if user is None or not credentials.live([credentials.of_access_token(refresh)]):
+                raise InvalidToken("The user is gone, not active, or has a new password.")
             _, is_first = cast(tuple[Any, bool], refresh.blacklist())
             if not is_first:
                 raise InvalidToken("Token is blacklisted")
-            following = RefreshToken.for_user(User.objects.get(pk=refresh["user_id"]))
+            following = RefreshToken.for_user(user)
         return {"access": str(following.access_token), "refresh": str(following)}
 
 

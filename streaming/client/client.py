@@ -10,13 +10,11 @@ from weakref import WeakSet
 
 import httpx
 
-from .connection import OPEN_SECONDS, Connector
+from .connection import Connector
 from .messages import Event, Message, Reset
 from .query import Query
 from .stream import AsyncEvents, AsyncMessages
 from .tokens import TokenProvider
-
-CONNECT_SECONDS = 10.0
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -34,8 +32,7 @@ class AsyncClient:
         self, url: str, token: str | TokenProvider, *, http: httpx.AsyncClient | None = None
     ) -> None:
         # Reading has time-outs of its own, which follow the server's heartbeats.
-        timeout = httpx.Timeout(OPEN_SECONDS, connect=CONNECT_SECONDS, read=None)
-        self._http = http or httpx.AsyncClient(timeout=timeout)
+        self._http = http or httpx.AsyncClient()
         self._connector = Connector(self._http, url, token)
         self._open: WeakSet[AsyncMessages | AsyncEvents] = WeakSet()
 

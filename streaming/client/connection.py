@@ -16,6 +16,11 @@ from .tokens import PASSING, TokenProvider
 PATH = "/api/v1/executions/stream"
 # The server waits up to 5 s for a connection to its database before it answers.
 OPEN_SECONDS = 30.0
+CONNECT_SECONDS = 10.0
+# Silence is for whoever reads to judge; of a caller's own client, too, whatever it is set to.
+TIMEOUT = httpx.Timeout(OPEN_SECONDS, connect=CONNECT_SECONDS, read=None)
+# A proxy's `Retry-After: 0` is no reason to ask it without a pause.
+LEAST_SECONDS = 1.0
 Params: TypeAlias = tuple[tuple[str, str], ...]
 _REFUSED = {400: BadRequest, 403: AccessDenied, 404: NotFound}
 
@@ -69,6 +74,7 @@ class Connector:
     async def _send(self, params: Params, cursor: str | None) -> httpx.Response:
         response = await self._send_once(params, cursor)
         if response.status_code == 401 and self.renew():
+            await response.aclose()
             response = await self._send_once(params, cursor)
         if response.status_code == 200:
             return _checked(response)
@@ -82,7 +88,9 @@ class Connector:
         }
         if cursor is not None:
             headers["Last-Event-ID"] = cursor
-        request = self._http.build_request("GET", self._url, params=params, headers=headers)
+        request = self._http.build_request(
+            "GET", self._url, params=params, headers=headers, timeout=TIMEOUT
+        )
         return await self._http.send(request, stream=True)
 
     async def _current_token(self) -> str:
@@ -138,4 +146,5 @@ def _detail(body: bytes) -> str:
 
 def _retry_after(response: httpx.Response) -> float | None:
     value = response.headers.get("Retry-After", "")
-    return float(value) if value.isascii() and value.isdigit() and len(value) < 7 else None
+    asked = float(value) if value.isascii() and value.isdigit() and len(value) < 7 else None
+    return None if asked is None else max(asked, LEAST_SECONDS)

@@ -44,8 +44,9 @@ class Execution:
 class Event:
     """One change of an execution; or its state, where `op` is `SNAPSHOT`.
 
-    `id` is the cursor after it: what to resume from. `truncated`: the result is too large for
-    a stream. `raw` is the event as it was sent.
+    `id` is the cursor after it: what to resume from; empty before the last row of a snapshot, which
+    would not be told again. `truncated`: the result is too large for a stream. `raw` is the event
+    as it was sent.
     """
 
     id: str
@@ -144,8 +145,10 @@ def _decode(name: str, data: dict[str, Any], id: str) -> Message | Close | None:
         beat = float(data["heartbeat_seconds"])
         return Connected(id, bool(data["resumed"]), beat, _time(data["expires_at"]))
     if name == "snapshot":
-        rows = tuple(_event(row, id) for row in data["executions"])
-        return Snapshot(id, rows, bool(data["complete"]))
+        rows = data["executions"]
+        ids = [""] * (len(rows) - 1) + [id]
+        events = tuple(_event(row, its) for row, its in zip(rows, ids, strict=False))
+        return Snapshot(id, events, bool(data["complete"]))
     if name == "reset":
         return Reset(str(data["reason"]))
     if name == "end":

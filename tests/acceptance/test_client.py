@@ -73,6 +73,20 @@ def numbers(events: list[Event]) -> list[int]:
     return [int(event.id.rpartition("-")[2]) for event in events]
 
 
+async def test_it_lets_go_of_a_connection_that_was_refused(stack: Stack) -> None:
+    """With a client of the caller's own, which has one connection, and no patience."""
+    given = ["refused", stack.token()]
+    async with (
+        httpx.AsyncClient(
+            limits=httpx.Limits(max_connections=1), timeout=httpx.Timeout(5.0, read=0.001)
+        ) as http,
+        AsyncClient(stack.url, lambda: given.pop(0), http=http) as client,
+    ):
+        messages = client.messages(Query())
+        assert isinstance(await anext(messages), Connected)
+        await messages.aclose()
+
+
 # --- what it tells ------------------------------------------------------------------------
 def test_it_tells_each_change_and_ends_with_the_last(stack: Stack, client: Client) -> None:
     with stack.sql() as conn:

@@ -16,7 +16,7 @@ import httpx
 import pytest
 from django.contrib.auth.hashers import PBKDF2PasswordHasher
 
-from tests.servers import PROJECT, Stack, add_user
+from tests.servers import PROJECT, Stack, StartStack, add_user, wait_for
 from tests.sse_client import READ_SECONDS, Stream, connected_stream, open_stream
 
 # What a withdrawn credential may still see, at the most.
@@ -117,6 +117,42 @@ def test_it_lets_an_eventsource_reconnect_with_the_cookie_of_its_ticket(
         assert status_of(stack, params=foreign, cookies=client.cookies) == 401
         evil = {"Origin": "https://evil.example"}
         assert status_of(stack, params=params, cookies=client.cookies, headers=evil) == 401
+
+
+def test_it_refuses_the_cookie_of_a_ticket_whose_token_has_expired(
+    start_stack: StartStack,
+) -> None:
+    own_stack = start_stack(ATTUNE_ACCESS_TOKEN_SECONDS="3")
+    params = {"ticket": ticket_for(own_stack, own_stack.token()), "snapshot": "true"}
+    with new_client() as client:
+        with connected_stream(client, own_stack.stream_url, params=params) as stream:
+            closing = next(frame for frame in stream.frames if frame.event == "close")
+        assert json.loads(closing.data)["reason"] == "token_expired"
+        request = {"params": params, "cookies": client.cookies}
+        wait_for(lambda: status_of(own_stack, **request) == 401, "the token to be over")
+
+
+def test_it_gives_out_no_token_while_the_password_is_being_changed(stack: Stack, user: str) -> None:
+    sign_in = {"username": user, "password": "secret"}
+    refresh = httpx.post(api(stack, "auth/token"), json=sign_in).json()["refresh"]
+    with stack.sql() as conn, stack.sql() as other, ThreadPoolExecutor(1) as asking:
+        conn.execute("BEGIN")
+        conn.execute("UPDATE attune.auth_user SET password = 'x' WHERE username = %s", [user])
+        answer = asking.submit(
+            httpx.post,
+            api(stack, "auth/token/refresh"),
+            json={"refresh": refresh},
+            timeout=READ_SECONDS,
+        )
+        waits = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE %s"
+        wait_for(
+            lambda: (
+                answer.done() or other.execute(waits, ["%auth_user%FOR NO KEY UPDATE%"]).fetchone()
+            ),
+            "the answer, or that it waits",
+        )
+        conn.execute("COMMIT")
+        assert answer.result().status_code == 401
 
 
 def test_it_lets_exactly_one_of_many_connects_have_a_ticket(stack: Stack, user: str) -> None:

@@ -42,6 +42,11 @@ def test_it_opens_with_headers_that_no_proxy_may_buffer(stack: Stack) -> None:
         assert timedelta(minutes=50) < lasts < timedelta(minutes=61)
 
 
+def test_it_is_nowhere_but_where_it_is(stack: Stack) -> None:
+    answer = httpx.get(f"{stack.url}/admin/api/v1/executions/stream")
+    assert (answer.status_code, answer.next_request is not None) == (302, True)  # to sign in
+
+
 @pytest.mark.parametrize(
     "value", ["-1", "0", "abc", "9" * 30, "", "1;drop", "1,x", "9223372036854775808"]
 )

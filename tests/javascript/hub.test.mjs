@@ -89,6 +89,14 @@ test("a tab without a position hears what comes from now on", async () => {
   assert.deepEqual(other.got, ["e-5"]);
 });
 
+test("a tab that hears nothing for long does not make the others begin where it once did", async () => {
+  const { hub, opened, tab } = setUp();
+  hub.join(tab(), { filters: { status: ["failed"] }, cursor: "e-3" });
+  opened[0].cursor = "e-500"; // by a heartbeat
+  hub.join(tab(), { filters: {}, cursor: "e-501" });
+  assert.equal(opened[1].cursor, "e-500");
+});
+
 test("a reset reaches all tabs", async () => {
   const { hub, opened, tab } = setUp();
   const [one, other] = [tab(), tab()];

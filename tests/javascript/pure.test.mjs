@@ -36,6 +36,13 @@ test("progress tells each event once and never an older version after a newer", 
   assert.equal(progress.cursor, "e-7");
 });
 
+test("progress begins anew with an execution that was deleted and added again", () => {
+  const progress = new Progress("e-4");
+  const event = (version, op) => ({ entity_id: 1, version, op });
+  const told = [[5, event(1, "INSERT")], [6, event(2, "DELETE")], [7, event(1, "INSERT")], [8, event(2, "UPDATE")]];
+  assert.deepEqual(told.map(([seq, data]) => progress.isNews({ id: `e-${seq}` }, data)), [true, true, true, true]);
+});
+
 test("progress asks for the snapshot again until it has it", () => {
   const progress = new Progress(null, { snapshot: true });
   progress.connected({ id: "e-9" }, { resumed: false });

@@ -64,6 +64,16 @@ test("it comes back from where it was, and tells each event once", async (t) => 
   assert.deepEqual(requests.map((request) => request.headers["last-event-id"]), [undefined, "e-6", "e-9"]);
 });
 
+test("its cursor is that of the last event handed out", async (t) => {
+  const row = (id) => ({ entity_id: id, version: 1, op: "SNAPSHOT", data: { id } });
+  const snapshot = control("snapshot", { executions: [row(2), row(1)], complete: true }, "e-4");
+  const { url } = await serve(t, connected(4) + snapshot + change(5, 1, 2) + change(6, 2, 2) + change(9, 3));
+  const stream = open(t, { url, snapshot: true });
+  const cursors = [];
+  for await (const { data } of stream) if (cursors.push([data.id, stream.cursor]) === 5) break;
+  assert.deepEqual(cursors, [[2, null], [1, "e-4"], [1, "e-5"], [2, "e-6"], [3, "e-9"]]);
+});
+
 test("it never tells an older version after a newer", async (t) => {
   const { url } = await serve(t, connected(0) + change(1, 7, 3) + change(2, 7, 2) + change(3, 7, 4));
   assert.deepEqual((await take(open(t, { url }), 2)).map((event) => event.version), [3, 4]);

@@ -47,7 +47,8 @@
  *   "ended"        after `end`, 204 or close()
  *
  * `knownAt`: up to when everything has been told, as far as is known; where the state is "live", that
- * is now. `heardAt`: when the server was last heard. `cursor`: where a later stream can resume.
+ * is now. `heardAt`: when the server was last heard. `cursor`: where a later stream can resume, as far
+ * as the loop has been given events; null while it is given a snapshot.
  * `nudge()`: the network or the machine is back: look now. `close()`: end it.
  */
 import { Backoff } from "./backoff.js";
@@ -86,7 +87,8 @@ export class ExecutionStream extends EventTarget {
   #heartbeatMs = FIRST_HEARTBEAT_MS;
   #knownAt;
   #flow; // "catching-up" or "live", whichever is interrupted by silence
-  #queue = null; // of the iterator
+  #queue = null; // of the iterator: {event, cursor after it}
+  #handedOut; // the cursor after the last that the iterator has handed out
   #wakeReader = null;
   #wakeQueue = null;
   #error = null;
@@ -96,6 +98,7 @@ export class ExecutionStream extends EventTarget {
     super();
     this.#options = options;
     this.#progress = new Progress(options.cursor, { snapshot: options.snapshot });
+    this.#handedOut = this.#progress.cursor;
     this.#backoff = new Backoff(options.random);
     this.#timers = options.timers ?? TIMERS;
     this.heardAt = this.#knownAt = null;
@@ -104,7 +107,7 @@ export class ExecutionStream extends EventTarget {
   }
 
   get cursor() {
-    return this.#progress.cursor;
+    return this.#queue?.length > 0 ? this.#handedOut : this.#progress.cursor;
   }
 
   close() {
@@ -128,7 +131,9 @@ export class ExecutionStream extends EventTarget {
     try {
       while (true) {
         while (this.#queue.length > 0) {
-          yield this.#queue.shift();
+          const { event, cursor } = this.#queue.shift();
+          this.#handedOut = cursor;
+          yield event;
           this.#wakeQueue?.();
         }
         if (this.state.name === "refused") throw this.#error;
@@ -165,7 +170,7 @@ export class ExecutionStream extends EventTarget {
     this.#attempt = new AbortController();
     this.#heartbeatMs = FIRST_HEARTBEAT_MS;
     const { signal } = this.#attempt;
-    const body = await ask(this.#options, this.cursor, signal);
+    const body = await ask(this.#options, this.#progress.cursor, signal);
     if (body === null) return this.#enter("ended");
     const reader = body.getReader();
     const decoder = new TextDecoder();
@@ -230,7 +235,7 @@ export class ExecutionStream extends EventTarget {
   }
 
   #connected(frame, data) {
-    const isNew = this.cursor === null;
+    const isNew = this.#progress.cursor === null;
     this.#backoff.connected();
     this.#heartbeatMs = data.heartbeat_seconds * 1000;
     this.#progress.connected(frame, data);
@@ -241,11 +246,13 @@ export class ExecutionStream extends EventTarget {
   #snapshot(frame, data) {
     this.#progress.snapshot(frame, data.executions);
     this.#tell("snapshot", data);
-    return this.#queueUp(data.executions);
+    const last = data.executions.length - 1; // a resumed stream is told none of the others
+    const cursors = data.executions.map((row, index) => (index === last ? frame.id : null));
+    return this.#queueUp(data.executions, cursors);
   }
 
   async #reset(frame, { reason }) {
-    const before = this.cursor;
+    const before = this.#progress.cursor;
     this.#progress.reset(frame);
     const detail = { reason, cursor: frame.id };
     this.#tell("reset", detail);
@@ -265,7 +272,7 @@ export class ExecutionStream extends EventTarget {
     if (!this.#progress.isNews(frame, data)) return undefined;
     const event = { ...data, id: frame.id };
     this.#tell("event", event);
-    return this.#queueUp([event]);
+    return this.#queueUp([event], [frame.id]);
   }
 
   #closed({ reason, reconnect }, retryMs) {
@@ -275,9 +282,9 @@ export class ExecutionStream extends EventTarget {
   }
 
   /** Hands events to the iterator, and waits while it has too many. */
-  async #queueUp(events) {
+  async #queueUp(events, cursors) {
     if (this.#queue === null) return;
-    for (const event of events) this.#queue.push(event);
+    events.forEach((event, index) => this.#queue.push({ event, cursor: cursors[index] }));
     this.#wakeReader?.();
     while (this.#queue.length > MOST_QUEUED && this.state.name !== "ended") {
       await new Promise((resolve) => (this.#wakeQueue = resolve));

@@ -22,6 +22,7 @@ export class Hub {
   #filters = null;
   #kept = [];
   #keptFrom = null; // the position before the first one kept
+  #batch = []; // events that the tabs are about to be told
 
   constructor(open) {
     this.#open = open;
@@ -34,6 +35,7 @@ export class Hub {
 
   join(tab, { filters, cursor }) {
     this.#tabs.delete(tab); // to the end: the newest tab's epoch counts
+    this.#advance();
     this.#tabs.set(tab, { filters, cursor });
     if (!this.#serves(filters, cursor)) return this.#restart();
     this.#tabs.get(tab).cursor ??= this.#stream.cursor; // from now
@@ -65,14 +67,11 @@ export class Hub {
     if (!byId) for (const name of BY_ID) delete this.#filters[name];
     this.#keptFrom = cursor;
     const stream = (this.#stream = this.#open(this.#filters, cursor));
-    let batch = [];
     stream.addEventListener("event", ({ detail }) => {
       // What one chunk of bytes brought goes to each tab as one message.
-      if (batch.push(detail) > 1) return;
+      if (stream !== this.#stream || this.#batch.push(detail) > 1) return;
       queueMicrotask(() => {
-        const events = batch;
-        batch = [];
-        if (stream === this.#stream) this.#pass(events);
+        if (stream === this.#stream) this.#pass(this.#batch.splice(0));
       });
     });
     stream.addEventListener("reset", ({ detail }) => {
@@ -95,10 +94,19 @@ export class Hub {
     return BY_ID.some((name) => name in this.#filters);
   }
 
+  /** Moves every tab to where the stream is: a heartbeat says that nothing was for it. */
+  #advance() {
+    if (this.#batch.length > 0) return;
+    for (const wants of this.#tabs.values()) {
+      if (isUpTo(wants.cursor, this.#stream?.cursor)) wants.cursor = this.#stream.cursor;
+    }
+  }
+
   #stop() {
     const stream = this.#stream;
     this.#stream = null;
     this.#kept = [];
+    this.#batch = [];
     stream?.close();
   }
 

@@ -53,7 +53,9 @@ export class Progress {
     if (isUpTo(frame.id, this.cursor)) return false;
     this.move(frame);
     if (event.version <= (this.#versions.get(event.entity_id) ?? -1)) return false;
-    this.#remember(event);
+    // What is added again under the same id begins at version 1.
+    if (event.op === "DELETE") this.#versions.delete(event.entity_id);
+    else this.#remember(event);
     return true;
   }
 

@@ -1,5 +1,7 @@
 // One request for the stream, and what its answer means.
 
+const LEAST_MS = 1000; // a proxy's `Retry-After: 0` is no reason to ask it without a pause
+
 /** No further attempt would help. `code` is the API's (docs/api.md), or the reason of a `close`. */
 export class StreamError extends Error {
   constructor(message, code, status = null) {
@@ -64,7 +66,7 @@ async function refusal(response) {
   const detail = body.detail ?? `the server answered ${status}`;
   if (status === 200 || status === 429 || status >= 500) {
     const seconds = Number(headers.get("Retry-After") || Number.NaN);
-    return new Lost(detail, Number.isNaN(seconds) ? null : seconds * 1000);
+    return new Lost(detail, Number.isNaN(seconds) ? null : Math.max(seconds * 1000, LEAST_MS));
   }
   return new StreamError(detail, body.code ?? "error", status);
 }
