@@ -144,11 +144,12 @@ def test_it_gives_out_no_token_while_the_password_is_being_changed(stack: Stack,
             json={"refresh": refresh},
             timeout=READ_SECONDS,
         )
-        waits = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE %s"
+        waiting = """
+            SELECT 1 FROM pg_stat_activity
+            WHERE wait_event_type = 'Lock' AND query LIKE '%auth_user%FOR NO KEY UPDATE%'
+        """
         wait_for(
-            lambda: (
-                answer.done() or other.execute(waits, ["%auth_user%FOR NO KEY UPDATE%"]).fetchone()
-            ),
+            lambda: answer.done() or other.execute(waiting).fetchone(),
             "the answer, or that it waits",
         )
         conn.execute("COMMIT")
