@@ -16,6 +16,7 @@ from psycopg import sql
 
 from executions import moves
 from executions.eventlog import Event
+from executions.globs import Glob
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +34,11 @@ class Filter:
     parents: frozenset[int] = frozenset()
     roots: frozenset[int] = frozenset()
     hidden_packs: frozenset[str] = frozenset()
-    _patterns: tuple[re.Pattern[str], ...] = field(default=(), compare=False, repr=False)
+    _globs: tuple[Glob, ...] = field(default=(), compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        globs = sorted(ref for ref in self.action_refs if "*" in ref)
-        patterns = tuple(re.compile(_glob(ref), re.DOTALL) for ref in globs)
-        object.__setattr__(self, "_patterns", patterns)
+        globs = tuple(Glob(ref) for ref in sorted(self.action_refs) if "*" in ref)
+        object.__setattr__(self, "_globs", globs)
 
     def matches(self, event: Event) -> bool:
         """Say whether the event is visible and asked for."""
@@ -90,7 +90,7 @@ class Filter:
         return event.execution in self.roots or not self.roots.isdisjoint(event.ancestors or ())
 
     def _matches_ref(self, ref: str) -> bool:
-        return ref in self.action_refs or any(p.fullmatch(ref) for p in self._patterns)
+        return ref in self.action_refs or any(glob.matches(ref) for glob in self._globs)
 
     def visible_sides(self, event: Event) -> tuple[bool, bool] | None:
         """Say of a move whether what was and what is may be seen; None where it does not match."""
@@ -251,7 +251,3 @@ def _implied_packs(refs: Iterable[str]) -> set[str]:
 
 def _like(text: str) -> str:
     return re.sub(r"([\\%_])", r"\\\1", text)
-
-
-def _glob(pattern: str) -> str:
-    return ".*".join(re.escape(part) for part in pattern.split("*"))

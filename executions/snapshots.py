@@ -14,8 +14,9 @@ from psycopg import IsolationLevel, sql
 
 from executions import eventlog
 from executions.eventlog import Connection
-from executions.filters import Filter, Where, table_where
+from executions.filters import Filter, Where, log_where, table_where
 from executions.positions import Position
+from executions.status import TERMINAL
 
 _ROWS = sql.SQL("""
     SELECT id, event FROM (
@@ -37,13 +38,17 @@ _COUNT = sql.SQL("""
 """)
 # What is committed and visible to us, but not sequenced.
 _AHEAD = sql.SQL("""
-    SELECT execution, max(version) FROM attune.execution_inbox
+    SELECT execution, max(version), bool_or(op = 'DELETE') FROM attune.execution_inbox
     WHERE execution IN (SELECT id FROM attune.execution WHERE {condition}) GROUP BY execution
 """)
 _SINCE = """
     SELECT DISTINCT execution FROM attune.execution_event
     WHERE execution = ANY (%s) AND seq > %s
 """
+# Also of what has been deleted since, or moved away.
+_TOLD_SINCE = sql.SQL("""
+    SELECT DISTINCT execution FROM attune.execution_event WHERE seq > %(since)s AND ({condition})
+""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +110,8 @@ async def take(conn: Connection, filter: Filter, bounds: Bounds) -> Snapshot:
         position=position,
         rows=[row[1] for row in rows],
         complete=count[0][0] <= len(rows),
-        ahead={execution: version for execution, version in ahead if execution in shown},
+        # Not what was deleted and added again, which begins at version 1: all of it is told.
+        ahead={id: version for id, version, anew in ahead if id in shown and not anew},
     )
 
 
@@ -127,6 +133,10 @@ async def statuses(
         if since is not None:
             cursor = await conn.execute(_SINCE, [list(found), since])
             changed |= {row[0] for row in await cursor.fetchall()}
+            if not changed and TERMINAL.issuperset(found.values()):
+                told = log_where(filter)
+                rows = await _all(conn, _TOLD_SINCE, told, {**told.values, "since": since})
+                changed = {row[0] for row in rows}
     return Statuses(position, found, len(found) <= bounds.watched, changed)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from executions.eventlog import LogState
 from executions.filters import Filter
@@ -23,10 +23,14 @@ class TooManyToWatch(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Where a stream begins, and why, where that is not where the client wanted to."""
+    """Where a stream begins, and why, where that is not where the client wanted to.
+
+    `resumed`: it is where the client said; which knows what was before, but for `earliest`.
+    """
 
     position: Position
     resumed: bool = False
+    knows_before: bool = True
     reset_reason: str | None = None
 
 
@@ -51,7 +55,7 @@ def start_at(cursor: str | None, state: LogState) -> Start:
     if cursor is None or cursor == "now":
         return Start(state.position)
     if cursor == "earliest":
-        return Start(Position(state.epoch, state.floor_seq), resumed=True)
+        return Start(Position(state.epoch, state.floor_seq), resumed=True, knows_before=False)
     wanted = Position.parse(cursor)
     if wanted is None:
         return Start(state.position, reset_reason="unknown_cursor")
@@ -84,7 +88,7 @@ async def begin(hub: Hub, asked: StreamRequest, filter: Filter, start: Start) ->
     if asked.until_terminal:
         # After the snapshot: what ends in between has its event after the snapshot's position.
         watch = await watching(hub, filter, since=start.position)
-        if watch.done and start.resumed:
+        if watch.done and start.resumed and start.knows_before:
             raise AlreadyEnded
     if snapshot is None or not (asked.snapshot or (watch is not None and watch.done)):
         return Beginning(start, watch=watch)
@@ -96,10 +100,14 @@ async def watching(hub: Hub, filter: Filter, *, since: Position) -> Watch:
 
     Raises LogUnavailable and TooManyToWatch.
     """
-    found = await hub.log.statuses(filter, _bounds(hub), since=since.seq)
+    whatever = replace(filter, statuses=frozenset())  # it has, it will end
+    found = await hub.log.statuses(whatever, _bounds(hub), since=since.seq)
     if not found.complete:
         raise TooManyToWatch
-    return Watch(found.statuses, changed=found.changed, is_tree=bool(filter.roots))
+    watch = Watch(found.statuses, changed=found.changed)
+    if found.position.epoch != since.epoch:
+        watch.stale_at = 0.0  # there will be a reset; until then nothing is known
+    return watch
 
 
 def _bounds(hub: Hub) -> Bounds:

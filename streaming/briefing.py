@@ -33,7 +33,7 @@ class Briefing:
     @property
     def is_plain(self) -> bool:
         """Whether every event that matches is passed on as it is."""
-        return not self._known and self._watch is None
+        return not (self._known or self._asked.holds_back) and self._watch is None
 
     @property
     def watch_again_at(self) -> float:
@@ -67,6 +67,11 @@ class Briefing:
         except TooManyToWatch:
             self._watch = None
 
+    def look_again(self, now: float) -> None:
+        """Called where other executions may be seen than before."""
+        if self._watch is not None:
+            self._watch.stale_at = min(self._watch.stale_at, now)
+
     def pass_on(self, chunk: Chunk, epoch: str) -> bytes:
         """Return the chunk's bytes, less what the client knows and what follows its end."""
         if self.is_plain:
@@ -74,7 +79,7 @@ class Briefing:
             return chunk.data
         parts = []
         for frame in chunk.frames:
-            if not self._is_known(frame.event):
+            if not self._is_known(frame.event) and self._is_asked_for(frame.event):
                 parts.append(frame.data)
             if self._watch is not None:
                 self._watch.see(frame.event, time.monotonic())
@@ -83,6 +88,14 @@ class Briefing:
                     break
         metrics.EVENTS_OUT.inc(sum(map(bool, parts)) - self.over)
         return b"".join(parts)
+
+    def _is_asked_for(self, event: Event) -> bool:
+        """Say whether the client is to be told, of what the stream heard of because of its end."""
+        if not self._asked.holds_back:
+            return True
+        filter = self._asked.filter
+        in_tree = bool(filter.roots) and event.old_ancestors is not None
+        return in_tree or not filter.statuses.isdisjoint((event.status, event.old_status))
 
     def _is_known(self, event: Event) -> bool:
         version = self._known.get(event.execution)

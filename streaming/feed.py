@@ -24,6 +24,7 @@ KEPT_CHUNKS = 32
 # A chunk that is cut ends at a multiple of this, for everybody: streams that are behind, each
 # somewhere else, are soon at the same few places.
 STEP_EVENTS = 64
+ANCESTOR_BYTES = 40  # an int, and the list's pointer to it
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,15 @@ class Frame:
         """Encode an event; what nobody is to be told (see Filter.told) as nothing."""
         data = sse.event(event.body, id=f"{epoch}-{event.seq}") if event.body else b""
         return cls(event, data, epoch, {} if event.is_move else None)
+
+    @property
+    def size(self) -> int:
+        """About how many bytes it takes that may be many: its text, and its ancestors."""
+        event = self.event
+        if event.ancestors is None and event.old_ancestors is None:
+            return len(self.data)
+        ancestors = len(event.ancestors or ()) + len(event.old_ancestors or ())
+        return len(self.data) + ANCESTOR_BYTES * ancestors
 
     def told(self, filter: Filter) -> Frame:
         """Return the frame, which matches, as it is told where this filter is."""
@@ -101,21 +111,21 @@ class Ring:
         self.floor = since
         fitting = min(len(frames), self.room)
         for frame in reversed(frames):
-            if not fitting or self.bytes + len(frame.data) > self._max_bytes:
+            if not fitting or self.bytes + frame.size > self._max_bytes:
                 self._spilled = self._spilled or bool(fitting)
                 self.floor = frame.event.seq
                 break
             fitting -= 1
             self._frames.appendleft(frame)
-            self.bytes += len(frame.data)
+            self.bytes += frame.size
 
     def append(self, frame: Frame) -> None:
         self._frames.append(frame)
-        self.bytes += len(frame.data)
+        self.bytes += frame.size
         self._spilled = self._spilled or self.bytes > self._max_bytes
         while len(self._frames) > self._max_events or self.bytes > self._max_bytes:
             oldest = self._frames.popleft()
-            self.bytes -= len(oldest.data)
+            self.bytes -= oldest.size
             self.floor = oldest.event.seq
             for feed in self._holders.pop(self.floor, ()):
                 feed.forget_oldest()

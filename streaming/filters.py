@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from executions import parameters
 from executions.filters import Filter
@@ -21,6 +21,18 @@ class StreamRequest:
     last_event_id: str | None = None
     snapshot: bool = False
     until_terminal: bool = False
+
+    @property
+    def followed(self) -> Filter:
+        """What the stream has to hear of: to see the end, every change, whatever its status."""
+        if not self.until_terminal:
+            return self.filter
+        return replace(self.filter, statuses=frozenset())
+
+    @property
+    def holds_back(self) -> bool:
+        """Whether it hears of more than its client is to be told."""
+        return self.until_terminal and bool(self.filter.statuses)
 
 
 PARAMETERS = frozenset({*parameters.FILTERS, "snapshot", "until", "last_event_id"})

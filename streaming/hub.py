@@ -192,9 +192,9 @@ class Hub:
                 return  # pruned meanwhile: each stream learns it from the log
             for event in reading.page.events:
                 frames.append(self._frame(event))
-                size += len(frames[-1].data)
-            while frames and size - len(frames[0].data) > self.limits.ring_bytes:
-                size -= len(frames.popleft().data)  # by which the ring is full without it
+                size += frames[-1].size
+            while frames and size - frames[0].size > self.limits.ring_bytes:
+                size -= frames.popleft().size  # by which the ring is full without it
             after = reading.page.upto
         if after >= end and (self.position.epoch, self._ring.floor) == (epoch, end):
             self._ring.prepend(frames, since=seq)

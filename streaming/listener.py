@@ -75,6 +75,7 @@ class Listener:
         self._gauges = gauges
         self.answered = 0.0  # time.monotonic() of the database's last answer
         self.published = 0.0  # and of the last message that the layer took
+        self._batch = limits.batch_events  # fewer, after what took too long
         self._sending: asyncio.Task[None] | None = None  # a batch that travels while we go on
         self._stopping = False
         self._wake = asyncio.Event()  # the server sent something, or we are to stop
@@ -127,7 +128,7 @@ class Listener:
                 if not again:
                     if polling.seconds is None:
                         await reader.close()
-                    await self._wait(conn, polling.seconds)
+                    await self._wait(conn, polling)
         finally:
             if self._sending is not None:
                 self._sending.cancel()
@@ -140,9 +141,15 @@ class Listener:
         """Sequence and publish until the inbox is empty; return how many events that made."""
         events = 0
         while not self._stopping:
-            began = time.monotonic()
-            async with asyncio.timeout(self._limits.round_trip_seconds):
-                done = await eventlog.sequence(conn, batch=self._limits.batch_events)
+            began, batch = time.monotonic(), self._batch
+            try:
+                async with asyncio.timeout(self._limits.round_trip_seconds):
+                    done = await eventlog.sequence(conn, batch=batch)
+            except TimeoutError:
+                # The same again would take as long again.
+                self._batch = max(1, batch // 2)
+                raise
+            self._batch = min(batch * 2, self._limits.batch_events)
             self.answered = time.monotonic()
             if done is None:  # another worker, or somebody who prunes the log
                 await self._sleep(BUSY_SECONDS)
@@ -153,7 +160,7 @@ class Listener:
                 metrics.BATCH_SECONDS.observe(self.answered - began)
             await self._publish(done, reader)
             events += done.count
-            if done.count < self._limits.batch_events:
+            if done.count < batch:
                 break
         await self._sent()
         return events
@@ -194,23 +201,23 @@ class Listener:
             metrics.PUBLISHED_BYTES.inc(sum(len(event.body.encode()) for event in batch.events))
         return True
 
-    async def _wait(self, conn: Connection, seconds: float | None) -> None:
+    async def _wait(self, conn: Connection, polling: Polling) -> None:
         """Return when the server has sent something, we are to stop, or it is time to look:
         after so many seconds, or at the next tick. Until then, say where the log stands.
 
         Not psycopg's `notifies()`: a statement inside its loop deadlocks, and outside of it
         every payload is kept in memory. Nobody here reads one, so they are dropped unread.
         """
-        if seconds is not None:  # a NOTIFY would say what we know: that there is much to do
-            await asyncio.sleep(seconds)
+        if polling.seconds is not None:
+            await asyncio.sleep(polling.seconds)  # a NOTIFY would say what we know: there is much
         else:
-            await self._wait_for_notify(conn)
+            await self._wait_for_notify(conn, polling.longest_rest)
         conn.pgconn.consume_input()
         while conn.pgconn.notifies() is not None:
             pass
 
-    async def _wait_for_notify(self, conn: Connection) -> None:
-        look_at = time.monotonic() + (self._limits.tick_seconds or math.inf)
+    async def _wait_for_notify(self, conn: Connection, longest_rest: float) -> None:
+        look_at = time.monotonic() + min(self._limits.tick_seconds or math.inf, longest_rest)
         longest = min(ANNOUNCE_SECONDS, self._limits.round_trip_seconds)
         while not await self._readable(conn, min(longest, look_at - time.monotonic())):
             if time.monotonic() >= look_at:

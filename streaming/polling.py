@@ -10,6 +10,7 @@ polls does not look at what it is notified of.
 from __future__ import annotations
 
 import logging
+import math
 import time
 from typing import Literal
 
@@ -47,6 +48,11 @@ class Polling:
     def seconds(self) -> float | None:
         """How long to wait for a NOTIFY before the next look; None while resting."""
         return POLL_SECONDS if self._polls else None
+
+    @property
+    def longest_rest(self) -> float:
+        """After how many seconds to look though nobody notifies: the other worker may be gone."""
+        return RELY_SECONDS if self._notified == "other" else math.inf
 
     async def looked(self, events: int) -> bool:
         """Count what a look found; True where another one has to follow at once.

@@ -5,6 +5,7 @@ No stream holds a connection: each page is one borrowing of a few milliseconds.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -24,6 +25,8 @@ from streaming import metrics
 
 POOL_WAIT_SECONDS = 5.0
 STATEMENT_TIMEOUT_MILLISECONDS = 10_000
+# Of all that is done with one connection. A server that is stopped does not look at its own clock.
+ANSWER_SECONDS = 20.0
 
 
 # Not every psycopg.Error: a mistake in a query of ours is no reason to try it again.
@@ -54,10 +57,18 @@ class Reading:
 class LogReader:
     """Reads pages and positions. Open it inside a running event loop.
 
-    `bouncer`: what `conninfo` leads to may pool by transaction.
+    `bouncer`: what `conninfo` leads to may pool by transaction. `answer_seconds`: after which a
+    database that says nothing counts as away.
     """
 
-    def __init__(self, conninfo: str, *, connections: int, bouncer: bool = False) -> None:
+    def __init__(
+        self,
+        conninfo: str,
+        *,
+        connections: int,
+        bouncer: bool = False,
+        answer_seconds: float = ANSWER_SECONDS,
+    ) -> None:
         options = conninfo_to_dict(conninfo).get("options", "")
         timeout = f"-c statement_timeout={STATEMENT_TIMEOUT_MILLISECONDS}"
         kwargs: dict[str, Any] = {"autocommit": True, "options": f"{options} {timeout}".strip()}
@@ -73,7 +84,7 @@ class LogReader:
             open=False,
             name="log",
         )
-
+        self._answer_seconds = answer_seconds
         self.answered = 0.0  # time.monotonic() of the last answer
 
     async def open(self) -> None:
@@ -131,8 +142,10 @@ class LogReader:
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[Connection]:
         try:
-            async with self._pool.connection() as conn:
+            async with asyncio.timeout(self._answer_seconds), self._pool.connection() as conn:
                 yield conn
                 self.answered = time.monotonic()
+        except TimeoutError as exc:
+            raise LogUnavailable(f"no answer within {self._answer_seconds:g} s") from exc
         except UNAVAILABLE as exc:
             raise LogUnavailable(f"{type(exc).__name__}: {exc}") from exc

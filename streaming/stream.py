@@ -233,7 +233,8 @@ class Stream:
         self._rights = self._access.rights
         hidden = self._rights.hidden_packs
         if hidden != self._subscriber.filter.hidden_packs:
-            self._subscriber.change(self._asked.filter.hiding(hidden))
+            self._subscriber.change(self._followed)
+            self._briefing.look_again(time.monotonic())
 
     async def _take(self) -> bytes | None:
         """Return the next events, encoded; None where there are none now.
@@ -277,7 +278,7 @@ class Stream:
     def _start_over(self, beginning: Beginning) -> bytes:
         self._subscriber.close()
         position = beginning.start.position
-        self._subscriber = Subscriber(self._hub, self._filter, position, reader=self)
+        self._subscriber = Subscriber(self._hub, self._followed, position, reader=self)
         return self._told(self._briefing.begin(beginning))
 
     def _opening(self) -> bytes:
@@ -302,11 +303,15 @@ class Stream:
     def _filter(self) -> Filter:
         return self._asked.filter.hiding(self._access.rights.hidden_packs)
 
+    @property
+    def _followed(self) -> Filter:
+        return self._asked.followed.hiding(self._access.rights.hidden_packs)
+
     def _enter(self) -> None:
         viewer = self._viewer
         self._subscriber = Subscriber(
             self._hub,
-            self._asked.filter.hiding(viewer.rights.hidden_packs),
+            self._asked.followed.hiding(viewer.rights.hidden_packs),
             self._beginning.start.position,
             reader=self,
         )

@@ -18,16 +18,14 @@ class Watch:
     or gone together with what it is below, without an event of its own.
     """
 
-    def __init__(self, statuses: dict[int, str], *, changed: set[int], is_tree: bool) -> None:
-        """`changed`: events of these are still to be sent, whatever their status is now."""
+    def __init__(self, statuses: dict[int, str], *, changed: set[int]) -> None:
+        """`changed`: events of these are still to be sent, whatever their status is now.
+
+        Also of what is not there any more: deleted, or moved away.
+        """
         self.statuses = dict(statuses)
         self.stale_at = math.inf
-        self._is_tree = is_tree
-        self._open = {
-            execution
-            for execution, status in statuses.items()
-            if status not in TERMINAL or execution in changed
-        }
+        self._open = {id for id, status in statuses.items() if status not in TERMINAL} | changed
 
     @property
     def done(self) -> bool:
@@ -35,7 +33,7 @@ class Watch:
 
     def see(self, event: Event, now: float) -> None:
         """Take note of an event that the client is sent; of one without a body, that it is not."""
-        if self._is_tree and event.old_ancestors is not None:
+        if event.is_move:  # out of what is watched, perhaps
             self.stale_at = min(self.stale_at, now + MOVED_SECONDS)
         if not event.body:
             return

@@ -9,11 +9,14 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, TypeAlias
 
 from .errors import ProtocolError
 from .parser import Frame
 
+# The event's own keys around its result: a text of a user's has its quotes escaped.
+_RESULT, _AFTER_RESULT = ',"result":', ',"created":"'
 # The server's own definition is `executions/status.py`; a test holds the two together.
 TERMINAL = frozenset({"completed", "failed", "cancelled", "timeout", "abandoned"})
 
@@ -132,10 +135,32 @@ def decode(frame: Frame) -> Message | Close | None:
     Raises ProtocolError where it is not what attune sends.
     """
     try:
-        return _decode(frame.event, json.loads(frame.data or ""), frame.id or "")
-    except (ValueError, KeyError, TypeError, AttributeError) as exc:
+        return _decode(frame.event, _parsed(frame), frame.id or "")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as exc:
         shown = (frame.data or "")[:200]
         raise ProtocolError(f"cannot read a frame {frame.event!r}: {shown!r}") from exc
+
+
+def _parsed(frame: Frame) -> Any:
+    """Return the data; of an event whose result Python cannot hold, as if it were too large."""
+    text = frame.data or ""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return json.loads(text, parse_int=_integer)
+    except RecursionError:
+        if frame.event != "message":
+            raise
+        begin = text.index(_RESULT) + len(_RESULT)
+        data = json.loads(f"{text[:begin]}null{text[text.rindex(_AFTER_RESULT) :]}")
+        return {**data, "truncated": True}
+
+
+def _integer(digits: str) -> int | Decimal:
+    try:
+        return int(digits)
+    except ValueError:  # more digits than Python takes for an int
+        return Decimal(digits)
 
 
 def _decode(name: str, data: dict[str, Any], id: str) -> Message | Close | None:

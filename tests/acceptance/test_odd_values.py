@@ -62,6 +62,31 @@ def test_it_passes_on_whatever_json_the_database_holds(own_stack: Stack) -> None
             assert api.post(f"{path}/cancel").status_code == 409
 
 
+def test_it_tells_of_whatever_goes_out_of_sight(own_stack: Stack) -> None:
+    with own_stack.sql() as conn:
+        conn.execute("INSERT INTO attune.pack (ref, restricted) VALUES ('vault', true)")
+        ids = [
+            one(
+                conn,
+                "INSERT INTO attune.execution (action_ref, result) SELECT 'odd.run', v::jsonb"
+                f" FROM (SELECT {value}) t (v) RETURNING id",
+            )
+            for value, _ in ODD.values()
+        ]
+        with open_stream(own_stack.stream_url, own_stack.token(), pack="odd") as stream:
+            for execution in ids:
+                conn.execute(
+                    "UPDATE attune.execution SET action_ref = 'vault.run' WHERE id = %s",
+                    [execution],
+                )
+                gone = stream.next()
+                assert (gone["op"], gone["entity_id"], gone["data"]["result"]) == (
+                    "DELETE",
+                    execution,
+                    None,
+                )
+
+
 def test_it_lists_packs_and_actions_with_whatever_they_hold(own_stack: Stack) -> None:
     with own_stack.sql() as conn, client(own_stack) as api:
         pack = one(

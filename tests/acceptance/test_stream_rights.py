@@ -143,3 +143,22 @@ def test_it_begins_with_no_state_that_it_read_while_rights_were_withdrawn(
             assert [row["entity_id"] for row in state["executions"]] == [shown]
             refusal = str(answers["left"].exception())
             assert refusal.startswith("401"), refusal
+
+
+def test_it_does_not_wait_for_the_end_of_what_becomes_restricted(
+    start_stack: StartStack,
+) -> None:
+    own_stack = start_stack(ATTUNE_ACCESS_CHECK_SECONDS="0.1")
+    with own_stack.sql() as conn:
+        conn.execute("INSERT INTO attune.pack (ref) VALUES ('vault')")
+        root = add_execution(conn, status="completed")
+        add_execution(conn, "vault.open", parent=root)
+        with open_stream(
+            own_stack.stream_url, own_stack.token(), root=root, until="terminal"
+        ) as stream:
+            conn.execute("UPDATE attune.pack SET restricted = true")
+            end = stream.next_frame()
+            assert (end.event, json.loads(end.data)["executions"]) == (
+                "end",
+                [{"id": root, "status": "completed"}],
+            )

@@ -209,6 +209,78 @@ def test_it_follows_descendants_made_later(stack: Stack) -> None:
             assert {e["id"] for e in end_of(stream)} == {root, child, grandchild, great}
 
 
+def test_it_waits_for_the_end_whatever_statuses_are_told(stack: Stack) -> None:
+    with stack.sql() as conn:
+        root = add_execution(conn, status="running")
+        with open_stream(
+            stack.stream_url, stack.token(), root=root, status="completed,failed", until="terminal"
+        ) as stream:
+            child = add_execution(conn, parent=root, status="requested")
+            set_status(conn, root, "completed")
+            set_status(conn, child, "running")
+            set_status(conn, child, "failed")
+            seen = stream.until(child, "failed")
+            assert [(e["entity_id"], e["data"]["status"]) for e in seen] == [
+                (root, "completed"),
+                (child, "failed"),
+            ]
+            assert {e["id"] for e in end_of(stream)} == {root, child}
+
+
+def test_it_tells_what_was_deleted_meanwhile_before_it_ends(stack: Stack) -> None:
+    with stack.sql() as conn:
+        root = add_execution(conn, status="running")
+        child = add_execution(conn, parent=root, status="running")
+        watched = {"root": root, "until": "terminal"}
+        with open_stream(stack.stream_url, stack.token(), **watched) as stream:
+            set_status(conn, root, "completed")
+            seen = stream.until(root, "completed")
+        last = f"{stream.connected.id.partition('-')[0]}-{seen[-1]['seq']}"
+        conn.execute("DELETE FROM attune.execution WHERE id = %s", [child])
+        with open_stream(stack.stream_url, stack.token(), resume=last, **watched) as late:
+            deleted = late.next()
+            assert (deleted["op"], deleted["entity_id"]) == ("DELETE", child)
+            assert {e["id"] for e in end_of(late)} == {root, child}
+
+
+def test_it_ends_for_who_has_seen_nothing_yet(own_stack: Stack) -> None:
+    """Also where the events that would have told of it are gone."""
+    with own_stack.sql() as conn:
+        execution = add_execution(conn, status="completed")
+        wait_for(lambda: one(conn, "SELECT last_seq FROM attune.stream_state") == 1, "the log")
+        conn.execute("DELETE FROM attune.execution_event")
+        conn.execute("UPDATE attune.stream_state SET floor_seq = 1")
+        watched = {"execution_id": execution, "until": "terminal"}
+        with open_stream(
+            own_stack.stream_url, own_stack.token(), resume="earliest", **watched
+        ) as stream:
+            assert end_of(stream) == [{"id": execution, "status": "completed"}]
+
+
+def test_it_tells_of_what_was_added_again_however_new_its_versions_are(own_stack: Stack) -> None:
+    with own_stack.sql() as conn:
+        execution = add_execution(conn)
+        for number in range(9):
+            conn.execute("UPDATE attune.execution SET enforcement = %s", [number])
+        set_status(conn, execution, "completed")
+        wait_for(lambda: one(conn, "SELECT last_seq FROM attune.stream_state") == 11, "the log")
+        with sequencer_held(own_stack) as let_go:
+            conn.execute("DELETE FROM attune.execution")
+            conn.execute(
+                "INSERT INTO attune.execution (id, action_ref, status) OVERRIDING SYSTEM VALUE"
+                " VALUES (%s, 'tests.run', 'running')",
+                [execution],
+            )
+            with open_stream(
+                own_stack.stream_url, own_stack.token(), status="running", snapshot="true"
+            ) as stream:
+                state = snapshot_of(stream.next_frame())
+                assert [row["version"] for row in state["executions"]] == [1]
+                let_go()
+                set_status(conn, execution, "failed")
+                assert stream.until(execution, "failed")
+
+
 @pytest.mark.parametrize("params", [{"root": 10**12}, {"execution_id": 10**12}])
 def test_it_knows_no_such_execution(stack: Stack, params: dict[str, int]) -> None:
     assert status_code(stack, None, **params) == 404

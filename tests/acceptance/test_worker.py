@@ -13,6 +13,7 @@ from django.core.management import get_commands
 from redis import Redis
 
 from attune.local.redis import EmbeddedRedis
+from tests.integration.test_migrations import migrate
 from tests.rows import add_execution, one
 from tests.servers import Stack, product_env, wait_for
 
@@ -108,3 +109,36 @@ def test_two_of_them_carry_on_when_one_is_killed(workers: Stack) -> None:
             if number == 15:
                 first.kill()
         wait_for(lambda: one(conn, "SELECT last_seq FROM attune.stream_state") == 30, "the log")
+
+
+def test_it_takes_less_at_once_where_that_takes_too_long(workers: Stack) -> None:
+    with workers.sql() as conn:
+        conn.execute("""
+            CREATE FUNCTION attune.slowly() RETURNS trigger LANGUAGE plpgsql
+                AS 'BEGIN PERFORM pg_sleep(0.01); RETURN NEW; END';
+            CREATE TRIGGER slowly BEFORE INSERT ON attune.execution_event
+                FOR EACH ROW EXECUTE FUNCTION attune.slowly();
+            INSERT INTO attune.execution (action_ref)
+                SELECT 'tests.run' FROM generate_series(1, 64);
+        """)
+        workers.start_worker(ATTUNE_ROUND_TRIP_SECONDS="0.3", ATTUNE_BATCH_EVENTS="64")
+        wait_for(lambda: one(conn, "SELECT last_seq FROM attune.stream_state") == 64, "the log")
+
+
+def test_it_looks_after_one_that_it_relies_on_though_it_has_no_tick(
+    workers: Stack, database: str
+) -> None:
+    migrate(database, ATTUNE_NOTIFY="adaptive")
+    env = {
+        "ATTUNE_NOTIFY": "adaptive",
+        "ATTUNE_WORKER_TICK_SECONDS": "0",
+        "ATTUNE_LOG_LEVEL": "DEBUG",
+    }
+    first = workers.start_worker("first", **env)
+    wait_for(lambda: "action=rest notified=self" in first.output, "the first to rest")
+    second = workers.start_worker("second", **env)
+    wait_for(lambda: "action=rest notified=other" in second.output, "the second to rest")
+    first.kill()
+    with workers.sql() as conn:
+        add_execution(conn)
+        wait_for(lambda: one(conn, "SELECT last_seq FROM attune.stream_state") == 1, "the log")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import math
+import os
+import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
@@ -25,7 +27,7 @@ from streaming.hub import Hub
 from streaming.layer import Layer, group
 from streaming.messages import Batch, encode
 from streaming.pings import Pings
-from streaming.replay import LogReader
+from streaming.replay import LogReader, LogUnavailable
 from streaming.subscriber import Reset, Subscriber
 from tests.rows import Connection, add_execution, log, one, sequence, set_status
 
@@ -468,3 +470,27 @@ def _lags() -> tuple[float, float]:
     """Return how many rounds of writes there were, and the sum of the lags they wrote."""
     name = "attune_commit_to_socket_seconds"
     return count_of(f"{name}_count"), count_of(f"{name}_sum")
+
+
+async def test_it_waits_only_so_long_for_a_database_that_does_not_answer(
+    conn: Connection, database: str
+) -> None:
+    """One that is stopped does not end its statements by its own clock either."""
+    log = LogReader(database, connections=1, answer_seconds=0.3)
+    await log.open()
+    try:
+        await log.state()
+        backend = one(
+            conn,
+            "SELECT pid FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND state = 'idle'"
+            " AND datname = current_database() AND query LIKE '%%stream_state%%'",
+        )
+        os.kill(backend, signal.SIGSTOP)
+        try:
+            with pytest.raises(LogUnavailable, match="no answer within 0.3 s"):
+                await log.state()
+        finally:
+            os.kill(backend, signal.SIGCONT)
+        assert (await log.state()).epoch
+    finally:
+        await log.close()

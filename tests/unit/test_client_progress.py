@@ -103,6 +103,21 @@ def test_it_says_what_it_cannot_read(data: str) -> None:
         messages.decode(Frame(data=data))
 
 
+@pytest.mark.parametrize(
+    ("result", "expected"),
+    [("1" + "0" * 5000, 10**5000), ("[" * 100_000 + "]" * 100_000, None)],
+    ids=["digits", "deep"],
+)
+def test_it_reads_whatever_json_the_database_holds(result: str, expected: Any) -> None:
+    known = event(7)
+    assert known.data is not None
+    data = known.data.replace('"created": ', f'"result":{result},"created":', 1)
+    found = messages.decode(Frame(data=data.replace(', "result":', ',"result":'), id=known.id))
+    assert isinstance(found, messages.Event)
+    assert found.execution.result == expected
+    assert found.truncated is (expected is None)
+
+
 def test_it_overlooks_control_frames_of_a_later_server() -> None:
     assert Progress(None, snapshot=False).take(control("news", "5f1c-1")) is None
 

@@ -36,6 +36,18 @@ def test_it_bounds_the_ring_by_number_and_bytes() -> None:
     assert (len(ring), ring.bytes, ring.floor) == (0, 0, 7)
 
 
+def test_it_counts_ancestors() -> None:
+    ring = Ring(max_events=9, max_bytes=10_000)
+    deep = Event(1, 7, 1, "UPDATE", "running", None, "tests.run", 6, list(range(200)), "{}")
+    ring.append(Frame.of(deep, "5f1c"))
+    assert ring.bytes > 200 * 40
+    ring.append(Frame.of(deep._replace(seq=2, old_ancestors=[]), "5f1c"))
+    assert (len(ring), ring.floor) == (1, 1)
+    ring.append(frame(3))
+    ring.append(frame(4, size=9_000))
+    assert (len(ring), ring.bytes) == (2, 9_010)
+
+
 def test_it_takes_older_events_as_far_as_there_is_room() -> None:
     ring = Ring(max_events=4, max_bytes=1000)
     ring.start(5)

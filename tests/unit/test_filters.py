@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from executions.eventlog import Event
 from executions.filters import Filter
+from executions.globs import Glob
 from executions.parameters import ParameterError
 from executions.positions import MAX_BIGINT
 from executions.status import STATUSES
@@ -114,6 +117,20 @@ def test_it_delivers_the_event_by_which_a_row_leaves_a_status_filter() -> None:
 )
 def test_it_matches_refs_exactly_or_with_stars(pattern: str, matches: bool) -> None:
     assert parse(action_ref=pattern).matches(event()) is matches
+
+
+@given(
+    st.lists(st.text("ab.\n", max_size=3), min_size=2, max_size=5), st.text("ab.\n", max_size=10)
+)
+def test_it_takes_a_star_for_any_text(parts: list[str], text: str) -> None:
+    expected = re.fullmatch(".*".join(map(re.escape, parts)), text, re.DOTALL)
+    assert Glob("*".join(parts)).matches(text) is (expected is not None)
+
+
+def test_it_looks_at_no_character_again_for_each_star() -> None:
+    """As a regular expression each of these would take longer than anybody waits."""
+    for pattern in ("*" * 200 + "!", "*a" * 100 + "!", "*a*" * 60 + "b"):
+        assert not parse(action_ref=pattern).matches(event(action_ref="a" * 250))
 
 
 def test_it_hides_packs_whatever_was_asked_for() -> None:

@@ -15,7 +15,7 @@ NOW = Position("5f1c", 100)
     [
         (None, Start(NOW)),
         ("now", Start(NOW)),
-        ("earliest", Start(Position("5f1c", 40), resumed=True)),
+        ("earliest", Start(Position("5f1c", 40), resumed=True, knows_before=False)),
         ("5f1c-100", Start(NOW, resumed=True)),
         ("5f1c-40", Start(Position("5f1c", 40), resumed=True)),
         ("5f1c-39", Start(NOW, reset_reason="history_gone")),
