@@ -14,9 +14,8 @@ from psycopg import IsolationLevel, sql
 
 from executions import eventlog
 from executions.eventlog import Connection
-from executions.filters import Filter, Where, log_where, table_where
+from executions.filters import Filter, Where, table_where
 from executions.positions import Position
-from executions.status import TERMINAL
 
 _ROWS = sql.SQL("""
     SELECT id, event FROM (
@@ -40,14 +39,6 @@ _COUNT = sql.SQL("""
 _AHEAD = sql.SQL("""
     SELECT execution, max(version), bool_or(op = 'DELETE') FROM attune.execution_inbox
     WHERE execution IN (SELECT id FROM attune.execution WHERE {condition}) GROUP BY execution
-""")
-_SINCE = """
-    SELECT DISTINCT execution FROM attune.execution_event
-    WHERE execution = ANY (%s) AND seq > %s
-"""
-# Also of what has been deleted since, or moved away.
-_TOLD_SINCE = sql.SQL("""
-    SELECT DISTINCT execution FROM attune.execution_event WHERE seq > %(since)s AND ({condition})
 """)
 
 
@@ -80,14 +71,14 @@ class Snapshot:
 class Statuses:
     """The statuses of what a stream watches until it ends, at `position`.
 
-    `changed` are those with events after the place that was asked about. Not `complete` where
-    there were more executions than the limit.
+    `ahead` are those whose last change is not in the log yet. Not `complete` where there were more
+    executions than the limit.
     """
 
     position: Position
     statuses: dict[int, str]
     complete: bool
-    changed: set[int]
+    ahead: set[int]
 
 
 async def take(conn: Connection, filter: Filter, bounds: Bounds) -> Snapshot:
@@ -115,13 +106,10 @@ async def take(conn: Connection, filter: Filter, bounds: Bounds) -> Snapshot:
     )
 
 
-async def statuses(
-    conn: Connection, filter: Filter, bounds: Bounds, *, since: int | None
-) -> Statuses:
+async def statuses(conn: Connection, filter: Filter, bounds: Bounds) -> Statuses:
     """Read the statuses of the executions that match now.
 
-    `changed` are those with events after `since`; without it, those whose last change is not
-    in the log yet. `conn` must not be inside a transaction.
+    `conn` must not be inside a transaction.
     """
     where = table_where(filter)
     values = {**where.values, "limit": bounds.watched + 1}
@@ -129,15 +117,8 @@ async def statuses(
     async with conn.transaction():
         position = (await eventlog.state(conn)).position
         found: dict[int, str] = dict(await _all(conn, _STATUSES, where, values))
-        changed = {row[0] for row in await _all(conn, _AHEAD, where, values)}
-        if since is not None:
-            cursor = await conn.execute(_SINCE, [list(found), since])
-            changed |= {row[0] for row in await cursor.fetchall()}
-            if not changed and TERMINAL.issuperset(found.values()):
-                told = log_where(filter)
-                rows = await _all(conn, _TOLD_SINCE, told, {**told.values, "since": since})
-                changed = {row[0] for row in rows}
-    return Statuses(position, found, len(found) <= bounds.watched, changed)
+        ahead = {row[0] for row in await _all(conn, _AHEAD, where, values)}
+    return Statuses(position, found, len(found) <= bounds.watched, ahead)
 
 
 async def _all(

@@ -87,25 +87,37 @@ async def begin(hub: Hub, asked: StreamRequest, filter: Filter, start: Start) ->
     watch = None
     if asked.until_terminal:
         # After the snapshot: what ends in between has its event after the snapshot's position.
-        watch = await watching(hub, filter, since=start.position)
-        if watch.done and start.resumed and start.knows_before:
+        watch = await watching(hub, filter, epoch=start.position.epoch)
+        may_know = watch.done and start.resumed and start.knows_before
+        if may_know and await _has_been_told(hub, filter, start.position.seq, watch.upto):
             raise AlreadyEnded
     if snapshot is None or not (asked.snapshot or (watch is not None and watch.done)):
         return Beginning(start, watch=watch)
     return Beginning(start, snapshot=snapshot, watch=watch, known=dict(snapshot.ahead))
 
 
-async def watching(hub: Hub, filter: Filter, *, since: Position) -> Watch:
-    """Return what a client has to be told the end of that has had every event up to `since`.
+async def _has_been_told(hub: Hub, filter: Filter, seq: int, upto: int) -> bool:
+    """Whether nothing that matches, of whatever status, follows `seq`.
+
+    One page of the log is looked through; if that is not enough, the stream finds out.
+    """
+    reading = await hub.log.read(
+        after=seq, upto=upto, limit=1, max_bytes=1, filter=replace(filter, statuses=frozenset())
+    )
+    return not reading.page.events and reading.page.upto >= upto
+
+
+async def watching(hub: Hub, filter: Filter, *, epoch: str) -> Watch:
+    """Return what a client whose stream is in this epoch has to be told the end of.
 
     Raises LogUnavailable and TooManyToWatch.
     """
     whatever = replace(filter, statuses=frozenset())  # it has, it will end
-    found = await hub.log.statuses(whatever, _bounds(hub), since=since.seq)
+    found = await hub.log.statuses(whatever, _bounds(hub))
     if not found.complete:
         raise TooManyToWatch
-    watch = Watch(found.statuses, changed=found.changed)
-    if found.position.epoch != since.epoch:
+    watch = Watch(found.statuses, ahead=found.ahead, upto=found.position.seq)
+    if found.position.epoch != epoch:
         watch.stale_at = 0.0  # there will be a reset; until then nothing is known
     return watch
 

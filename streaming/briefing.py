@@ -40,6 +40,11 @@ class Briefing:
         """When to look up anew what there is to wait for, in time.monotonic()."""
         return self._watch.stale_at if self._watch is not None else math.inf
 
+    @property
+    def is_ending(self) -> bool:
+        """Whether it only waits until the client has been told all that was before the end."""
+        return self._watch is not None and self._watch.done and not self.over
+
     def begin(self, beginning: Beginning) -> bytes:
         """Return reset, snapshot and end, as far as the beginning has them."""
         self._watch, self._known = beginning.watch, beginning.known
@@ -63,7 +68,7 @@ class Briefing:
     async def watch_again(self, filter: Filter, position: Position) -> None:
         """Look up what there is to wait for; raises LogUnavailable."""
         try:
-            self._watch = await watching(self._hub, filter, since=position)
+            self._watch = await watching(self._hub, filter, epoch=position.epoch)
         except TooManyToWatch:
             self._watch = None
 
@@ -106,8 +111,8 @@ class Briefing:
         return event.version <= version
 
     def end_if_done(self, position: Position) -> bytes:
-        """Return the end, once there is nothing left to wait for."""
-        if self._watch is None or not self._watch.done:
+        """Return the end, once there is nothing left to wait for, nor to tell before."""
+        if self._watch is None or not self._watch.is_over(position.seq):
             return b""
         self.over = True
         metrics.CLOSES.labels("end").inc()

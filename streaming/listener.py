@@ -93,8 +93,9 @@ class Listener:
             try:
                 await self._serve()
             except (psycopg.Error, OSError, TimeoutError) as exc:
-                if time.monotonic() - began > RETRY_SECONDS[1]:
-                    wait = RETRY_SECONDS[0]  # it was up: begin again with a short wait
+                was_up = time.monotonic() - began > RETRY_SECONDS[1]
+                if was_up or self._batch < self._limits.batch_events:
+                    wait = RETRY_SECONDS[0]
                 delay = wait * random.uniform(0.5, 1.0)
                 logger.error("action=connect retry_in=%.1f error=%r", delay, _line(exc))
                 await self._sleep(delay)
@@ -149,11 +150,12 @@ class Listener:
                 # The same again would take as long again.
                 self._batch = max(1, batch // 2)
                 raise
-            self._batch = min(batch * 2, self._limits.batch_events)
             self.answered = time.monotonic()
             if done is None:  # another worker, or somebody who prunes the log
                 await self._sleep(BUSY_SECONDS)
                 continue
+            if self.answered - began < self._limits.round_trip_seconds / 4:
+                self._batch = min(batch * 2, self._limits.batch_events)
             if done.count:
                 metrics.NUMBERED.inc(done.count)
                 metrics.BATCH_EVENTS.observe(done.count)

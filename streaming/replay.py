@@ -134,10 +134,10 @@ class LogReader:
         async with self._connection() as conn:
             return await snapshots.take(conn, filter, bounds)
 
-    async def statuses(self, filter: Filter, bounds: Bounds, *, since: int | None) -> Statuses:
+    async def statuses(self, filter: Filter, bounds: Bounds) -> Statuses:
         """Read the statuses of the executions that match now; raises LogUnavailable."""
         async with self._connection() as conn:
-            return await snapshots.statuses(conn, filter, bounds, since=since)
+            return await snapshots.statuses(conn, filter, bounds)
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[Connection]:

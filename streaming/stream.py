@@ -118,9 +118,11 @@ class Stream:
         if hangs > self._hub.limits.slow_client_seconds + CUT_SECONDS:
             self.cut()
         watch_again_at = self._briefing.watch_again_at
-        if self._log_retry_at or now >= watch_again_at:
+        is_ending = self._briefing.is_ending  # for which nobody wakes it
+        if self._log_retry_at or is_ending or now >= watch_again_at:
             self._subscriber.wake()
-        return bool(self._log_retry_at or watch_again_at < math.inf or self.unsent)
+        is_due_soon = self._log_retry_at or is_ending or watch_again_at < math.inf
+        return bool(is_due_soon or self.unsent)
 
     def push(self, now: float) -> int:
         """Called by the hub when there are events: write them here, or wake the task to.
@@ -247,6 +249,7 @@ class Stream:
             if time.monotonic() >= self._briefing.watch_again_at:
                 await self._briefing.watch_again(self._filter, here)
                 if self._outdated:
+                    self._briefing.look_again(time.monotonic())
                     return b""
                 if end := self._briefing.end_if_done(here):
                     return self._told(end)
@@ -264,7 +267,7 @@ class Stream:
             subscriber.position = here
             return b""
         if item is None:
-            return None
+            return self._told(self._briefing.end_if_done(subscriber.position)) or None
         if isinstance(item, Beginning):
             return self._start_over(item)
         return self._told(self._briefing.pass_on(item, subscriber.position.epoch))
@@ -294,7 +297,7 @@ class Stream:
     def _told(self, data: bytes) -> bytes:
         """Take note of what the briefing has just said: it may have been the end."""
         self._over = self._over or self._briefing.over
-        if self._briefing.watch_again_at < math.inf:
+        if self._briefing.watch_again_at < math.inf or self._briefing.is_ending:
             self._hub.streams.attend(self)
         return data
 

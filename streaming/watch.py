@@ -18,18 +18,24 @@ class Watch:
     or gone together with what it is below, without an event of its own.
     """
 
-    def __init__(self, statuses: dict[int, str], *, changed: set[int]) -> None:
-        """`changed`: events of these are still to be sent, whatever their status is now.
+    def __init__(self, statuses: dict[int, str], *, ahead: set[int], upto: int) -> None:
+        """`ahead`: the last changes of these are not in the log yet.
 
-        Also of what is not there any more: deleted, or moved away.
+        `upto`: where the log ended then. Before its client is there, it may still have to be told
+        of what is not there any more.
         """
         self.statuses = dict(statuses)
         self.stale_at = math.inf
-        self._open = {id for id, status in statuses.items() if status not in TERMINAL} | changed
+        self.upto = upto
+        self._open = {id for id, status in statuses.items() if status not in TERMINAL} | ahead
 
     @property
     def done(self) -> bool:
         return not self._open and self.stale_at == math.inf
+
+    def is_over(self, seq: int) -> bool:
+        """Whether there is nothing left to tell a client that has had every event up to `seq`."""
+        return self.done and seq >= self.upto
 
     def see(self, event: Event, now: float) -> None:
         """Take note of an event that the client is sent; of one without a body, that it is not."""

@@ -227,17 +227,24 @@ def test_it_waits_for_the_end_whatever_statuses_are_told(stack: Stack) -> None:
             assert {e["id"] for e in end_of(stream)} == {root, child}
 
 
-def test_it_tells_what_was_deleted_meanwhile_before_it_ends(stack: Stack) -> None:
+@pytest.mark.parametrize("knows_of_root", [True, False])
+def test_it_tells_what_was_deleted_meanwhile_before_it_ends(
+    stack: Stack, knows_of_root: bool
+) -> None:
     with stack.sql() as conn:
         root = add_execution(conn, status="running")
         child = add_execution(conn, parent=root, status="running")
         watched = {"root": root, "until": "terminal"}
         with open_stream(stack.stream_url, stack.token(), **watched) as stream:
+            last = stream.connected.id
             set_status(conn, root, "completed")
             seen = stream.until(root, "completed")
-        last = f"{stream.connected.id.partition('-')[0]}-{seen[-1]['seq']}"
+        if knows_of_root:
+            last = f"{last.partition('-')[0]}-{seen[-1]['seq']}"
         conn.execute("DELETE FROM attune.execution WHERE id = %s", [child])
         with open_stream(stack.stream_url, stack.token(), resume=last, **watched) as late:
+            if not knows_of_root:
+                late.until(root, "completed")
             deleted = late.next()
             assert (deleted["op"], deleted["entity_id"]) == ("DELETE", child)
             assert {e["id"] for e in end_of(late)} == {root, child}
