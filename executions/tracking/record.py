@@ -41,7 +41,7 @@ class Record:
         ended = Status.COMPLETED if code == 0 else Status.FAILED
         self.result = {
             "exit_code": exit_code(code),
-            "signal": signal.Signals(-code).name if code < 0 else None,
+            "signal": _signal_name(-code) if code < 0 else None,
             "duration_seconds": round((now - (self.started or now)).total_seconds(), 3),
             "output": output.text,
             "output_truncated": output.is_cut,
@@ -98,3 +98,10 @@ def shell_ref(program: str) -> str:
 def texts(arguments: Sequence[str]) -> list[str]:
     """Return the arguments as PostgreSQL takes them, also those that are not UTF-8."""
     return [os.fsencode(argument).decode(errors="replace") for argument in arguments]
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # one of the real-time signals, most of which have no name
+        return f"SIG{number}"

@@ -65,14 +65,19 @@ class Signals:
     def to(self, child: subprocess.Popen[bytes]) -> None:
         self._child = child
         for number in self._early:
-            child.send_signal(number)
+            self._send(child, number)
 
     def _forward(self, number: int, frame: FrameType | None) -> None:
         self.count += 1
         if self._child is None:
             self._early.append(number)
         elif not (number in _BY_TERMINAL and _in_foreground()):
-            self._child.send_signal(number)
+            self._send(self._child, number)
+
+    @staticmethod
+    def _send(child: subprocess.Popen[bytes], number: int) -> None:
+        with suppress(PermissionError):  # of another user by now, as `sudo` is
+            child.send_signal(number)
 
 
 class Run:
@@ -123,19 +128,25 @@ class Run:
         return self.child.returncode
 
     def cancel(self, *, grace_seconds: float) -> None:
-        """Ask the command and all that it has started to end; kill what does not."""
+        """Ask the command and all that it has started to end; kill what does not.
+
+        What we may not signal goes on, and is then not `cancelled`.
+        """
         if self.child.poll() is not None:
             return
-        self.cancelled = True
-        with suppress(psutil.NoSuchProcess):
+        self.cancelled = True  # before it can have ended by that
+        told = 0
+        with suppress(psutil.Error):
             process = psutil.Process(self.child.pid)
             family = [process, *process.children(recursive=True)]
             for member in family:
-                with suppress(psutil.NoSuchProcess):
+                with suppress(psutil.Error):  # gone, or of another user, as under `sudo`
                     member.terminate()
+                    told += 1
             for member in _alive(family, grace_seconds):
-                with suppress(psutil.NoSuchProcess):
+                with suppress(psutil.Error):
                     member.kill()
+        self.cancelled = told > 0
 
     def _wait(self, writing: int) -> None:
         self.child.wait()
@@ -185,7 +196,7 @@ def _alive(family: list[psutil.Process], seconds: float) -> list[psutil.Process]
 def _is_alive(process: psutil.Process) -> bool:
     try:
         return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
+    except psutil.Error:
         return False
 
 

@@ -120,6 +120,7 @@ def test_it_keeps_the_exit_status(conn: Connection, env: dict[str, str]) -> None
     expected = {
         ("sh", "-c", "exit 7"): (7, None),
         ("sh", "-c", "kill -KILL $$"): (137, "SIGKILL"),
+        ("sh", "-c", "kill -40 $$"): (168, "SIG40"),  # of real time, without a name
         ("/nowhere/to/be/found",): (127, None),
         ("/etc/passwd",): (126, None),
     }

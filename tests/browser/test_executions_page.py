@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import re
 
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import APIResponse, Locator, Page, Route, expect
 
 from tests.browser.conftest import LOADING, Tabs, sign_in
-from tests.rows import add_execution, column, set_status
+from tests.rows import add_execution, column, one, set_status
 
 
 def row(page: Page, execution: int) -> Locator:
@@ -117,6 +117,50 @@ def test_it_shows_older_ones_and_keeps_its_place(tabs: Tabs) -> None:
     late = add_execution(conn, "demo.late")
     expect(row(page, late)).to_have_count(1)
     assert abs(page.evaluate("kept.getBoundingClientRect().top") - place) < 1
+
+
+def test_it_misses_nothing_while_older_ones_are_on_their_way(tabs: Tabs) -> None:
+    conn = tabs.site.conn
+    conn.execute(
+        "INSERT INTO attune.execution (action_ref) SELECT 'demo.many' FROM generate_series(1, 120)"
+    )
+    page = tabs.signed_in()
+    held: list[tuple[Route, APIResponse]] = []
+    page.route("**/executions?*cursor=*", lambda route: held.append((route, route.fetch())))
+    page.get_by_role("button", name="Show older").click()
+    expect(page.get_by_role("button", name="Show older")).to_be_disabled()
+    while not held:
+        page.wait_for_timeout(10)
+    oldest = one(conn, "SELECT min(id) FROM attune.execution")
+    set_status(conn, oldest, "failed")
+    late = add_execution(conn, "demo.late")
+    expect(row(page, late)).to_have_count(1)  # so that the one before it has come, too
+    route, answer = held.pop()
+    route.fulfill(response=answer)
+    shows(page, oldest, "failed")
+
+
+def test_it_begins_a_page_below_a_thousand_rows_where_those_end(tabs: Tabs) -> None:
+    conn = tabs.site.conn
+    conn.execute(
+        "INSERT INTO attune.execution (action_ref) SELECT 'demo.many' FROM generate_series(1, 1005)"
+    )
+    page = tabs.signed_in()
+    rows, older = page.locator("#rows [data-id]"), page.get_by_role("button", name="Show older")
+    for count in range(200, 1001, 100):
+        older.click()
+        expect(rows).to_have_count(count)
+    late = add_execution(conn, "demo.late")  # for which the last one goes
+    expect(row(page, late)).to_have_count(1)
+    expect(rows).to_have_count(1000)
+    numbers = "rows => rows.map(row => Number(row.dataset.id))"
+    shown = rows.evaluate_all(numbers)
+    conn.execute("DELETE FROM attune.execution WHERE id = %s", [shown[500]])
+    expect(rows).to_have_count(999)
+    older.click()
+    page.wait_for_url("**cursor=*")
+    expect(rows).to_have_count(6)
+    assert rows.evaluate_all(numbers)[0] == shown[-1] - 1
 
 
 def test_it_starts_and_cancels(tabs: Tabs) -> None:

@@ -109,9 +109,11 @@ test("a reset reaches all tabs", async () => {
 
 test("a position of a new epoch replaces those of the old", () => {
   const { hub, opened, tab } = setUp();
-  hub.join(tab(), { filters: {}, cursor: "e-10" });
-  hub.join(tab(), { filters: {}, cursor: "f-2" });
+  const [one, other] = [tab(), tab()];
+  hub.join(one, { filters: {}, cursor: "e-10" });
+  hub.join(other, { filters: {}, cursor: "f-2" });
   assert.equal(opened[1].cursor, "f-2");
+  assert.deepEqual([one.got, other.got], [["reset"], []]);
 });
 
 test("an id that is gone does not end the stream of the others", async () => {

@@ -5,6 +5,7 @@ import { mayBeInexact, parse, scalarText, sizeText } from "../../streaming/stati
 
 test("it knows integers that a number cannot hold", () => {
   assert.ok(mayBeInexact(JSON.parse('{"ids": [1, 9007199254740993]}')));
+  assert.ok(mayBeInexact(JSON.parse(`[1${"0".repeat(400)}]`)));
   assert.ok(!mayBeInexact({ ids: [1, 2.5, -9007199254740991, "9007199254740993", null] }));
 });
 

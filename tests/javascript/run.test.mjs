@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { Run } from "../../streaming/static/streaming/run.js";
+import { MOST_TREE, Run } from "../../streaming/static/streaming/run.js";
 
 const row = (id, version, more = {}) => ({
   ...{ id, version, action_ref: "demo.hello", parent: null, status: "requested", result: null },
@@ -61,6 +61,25 @@ test("it knows when its execution is deleted", () => {
   const run = filled();
   run.apply(event(11, { ...row(1, 2), op: "DELETE" }));
   assert.ok(run.isDeleted);
+});
+
+test("it takes a time for the same however REST and events write it", () => {
+  const run = filled();
+  const written = row(1, 3, { created: "2026-01-19T05:00:00.000000+00:00" });
+  assert.ok(run.apply(event(11, written)).stale, "nothing told has changed");
+});
+
+test("it begins anew with an execution that is added again", () => {
+  const run = filled();
+  run.apply(event(11, { ...row(1, 3), op: "DELETE" }));
+  run.apply(event(12, { ...row(1, 1, { status: "scheduled" }), op: "INSERT" }));
+  assert.deepEqual([run.isDeleted, run.execution.status, run.execution.version], [false, "scheduled", 1]);
+});
+
+test("its tree is bounded, also by what comes later", () => {
+  const run = filled();
+  for (let id = 3; id < 2000; id += 1) run.apply(event(id + 10, { ...row(id, 1, { parent: 1 }), op: "INSERT" }));
+  assert.deepEqual([run.tree.size, run.isTreeCut], [MOST_TREE, true]);
 });
 
 test("it keeps a bounded history with its beginning", () => {

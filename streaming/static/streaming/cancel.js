@@ -31,13 +31,14 @@ export class Cancelling {
   }
 
   async #submit(button) {
+    const id = this.#id;
     button.disabled = true;
     try {
-      const { body } = await api.post(`executions/${this.#id}/cancel`, {});
+      const { body } = await api.post(`executions/${id}/cancel`, {});
       announce(`Execution ${body.id} is ${body.status}`);
-      this.#dialog.close();
+      if (id === this.#id) this.#dialog.close(); // else it is open for another by now
     } catch (error) {
-      this.#error.textContent = error.message;
+      if (id === this.#id) this.#error.textContent = error.message;
     } finally {
       button.disabled = false;
     }

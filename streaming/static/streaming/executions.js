@@ -33,10 +33,14 @@ let list = null;
 let isOther = true; // than the list that was asked for
 let next = null; // the page below
 let loading = null; // AbortController
+let older = null; // the same, of the page below
+let meanwhile = []; // events while it is on its way, which the rows of that page may be older than
+let isLost = false; // what is shown is of a log that is no more: a newer version says nothing
 
 /** Lists anew; `quietly`: what is shown stays until the answer is there. */
 async function load({ quietly = false } = {}) {
   loading?.abort();
+  older?.abort();
   failure.wait();
   loading = new AbortController();
   const { filters, cursor } = bar;
@@ -65,9 +69,10 @@ function show({ body, cursor: position }, filters, cursor) {
 }
 
 function fill(rows, filters, { isOlder }) {
-  const isSame = list && toQuery(list.filters) === toQuery(filters) && list.isOlder === isOlder;
+  const isSame = list && !isLost && toQuery(list.filters) === toQuery(filters) && list.isOlder === isOlder;
   const before = isSame ? [] : (list?.ids ?? []);
   if (!isSame) list = new List(filters, { isOlder });
+  isLost = false;
   isOther = false;
   table.show(list);
   const changed = list.fill(rows, { hasMore: next !== null });
@@ -100,6 +105,7 @@ function apply(events) {
   const changed = new Set();
   for (const event of events) {
     bar.counts.apply(event);
+    if (older) meanwhile.push(event);
     for (const id of list.apply(event)) changed.add(id);
   }
   if (events.some(isMove)) countAnew(); // what was before may not have been counted
@@ -130,17 +136,22 @@ function render() {
 async function showOlder() {
   const button = element("more");
   button.disabled = true;
+  meanwhile = [];
+  older = new AbortController();
   try {
-    if (list.ids.length >= MOST_ROWS) return location.assign(await olderPage());
-    const { body } = await api.get(next, loading);
+    if (next === null || list.ids.length >= MOST_ROWS) return location.assign(await olderPage());
+    const { body } = await api.get(next, older);
     failure.clear();
     next = body.next;
-    table.update(list.append(body.results, { hasMore: next !== null }), { quietly: true });
+    const changed = list.append(body.results, { hasMore: next !== null });
+    for (const event of meanwhile) changed.push(...list.apply(event));
+    table.update(changed, { quietly: true });
     announce(`${body.results.length} older executions shown`);
     render();
   } catch (error) {
     if (error.name !== "AbortError") failure.show("Cannot load older ones", error, showOlder);
   } finally {
+    older = null;
     button.disabled = false;
   }
 }
@@ -150,10 +161,13 @@ async function olderPage() {
   const last = list.ids.at(-1);
   let below = next;
   for (let path = `executions?${toQuery(list.filters)}&page_size=500`; below === null && path; ) {
-    const { body } = await api.get(path);
-    const reaches = body.results.length > 0 && body.results.at(-1).id <= last;
-    if (reaches || body.next === null) below = body.next ?? path;
-    path = body.next;
+    const { body } = await api.get(path, older);
+    const above = body.results.filter((row) => row.id >= last).length;
+    // Of the page that goes on below the last row, only what is above: it ends there.
+    if (above === 0) below = path;
+    else if (above < body.results.length) path = path.replace(/page_size=\d+/, `page_size=${above}`);
+    else if (body.results.at(-1).id === last) below = body.next ?? path;
+    else path = body.next;
   }
   const cursor = new URL(below, location.href).searchParams.get("cursor");
   return `?${[toQuery(list.filters), `cursor=${encodeURIComponent(cursor ?? "")}`].filter(Boolean).join("&")}`;
@@ -164,7 +178,10 @@ connection.addEventListener("events", ({ detail: events }) => {
   holding.take(events);
   badge.hold(holding);
 });
-connection.addEventListener("reset", () => holding.reset());
+connection.addEventListener("reset", ({ detail: { reason } }) => {
+  isLost ||= reason !== "moved";
+  holding.reset();
+});
 element("pause").addEventListener("click", () => {
   holding.toggle();
   clock.hold(holding.paused);

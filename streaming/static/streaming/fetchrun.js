@@ -2,8 +2,8 @@
 
 import * as api from "./api.js";
 import { parse } from "./json.js";
+import { MOST_TREE } from "./run.js";
 
-const MOST_TREE = 1000; // executions
 const TREE_PAGE = 100; // rows come with config and result
 const MOST_EVENTS = 5000;
 const EVENTS_PAGE = 500;

@@ -66,6 +66,7 @@ export class Hub {
     this.#filters = union([...this.#tabs.values()].map((tab) => tab.filters));
     if (!byId) for (const name of BY_ID) delete this.#filters[name];
     this.#keptFrom = cursor;
+    this.#resetOthers(cursor);
     const stream = (this.#stream = this.#open(this.#filters, cursor));
     stream.addEventListener("event", ({ detail }) => {
       // What one chunk of bytes brought goes to each tab as one message.
@@ -88,6 +89,17 @@ export class Hub {
         this.#send({ state: detail });
       }
     });
+  }
+
+  /** Tabs of another epoch: what they know is of a log that is no more. */
+  #resetOthers(cursor) {
+    const epoch = parsePosition(cursor)?.epoch;
+    for (const [tab, wants] of this.#tabs) {
+      const known = parsePosition(wants.cursor);
+      if (!epoch || !known || known.epoch === epoch) continue;
+      wants.cursor = cursor;
+      tab.send({ reset: { reason: "epoch_changed", cursor } });
+    }
   }
 
   get #isById() {

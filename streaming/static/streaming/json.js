@@ -12,7 +12,8 @@ function keepDigits(key, value, context) {
 
 /** Whether a Number may stand for another integer than was written. */
 function isInexact(value) {
-  return typeof value === "number" && Number.isInteger(value) && !Number.isSafeInteger(value);
+  if (typeof value !== "number") return false;
+  return !Number.isFinite(value) || (Number.isInteger(value) && !Number.isSafeInteger(value));
 }
 
 /** Whether a value parsed in the plain way may have lost digits. */

@@ -4,6 +4,8 @@ import { mayBeInexact } from "./json.js";
 
 const MOST_EVENTS = 10_000; // kept; those in the middle of a longer history go first
 const BEGINNING = 1000; // of these, kept from the beginning
+export const MOST_TREE = 1000; // executions
+const TIMES = ["created", "started", "finished"];
 const COLUMNS = ["id", "action_ref", "parent", "status", "version", "created", "started", "finished"];
 
 export class Run {
@@ -50,8 +52,9 @@ export class Run {
     else this.#put(row);
     if (event.entity_id !== this.id) return { own: false, stale: false };
     if (!this.#remember(event)) return { own: false, stale: false };
+    // Added again under the same id, it begins at version 1.
+    const before = this.isDeleted ? { ...this.execution, version: 0 } : this.execution;
     this.isDeleted = event.op === "DELETE";
-    const before = this.execution;
     if (this.isDeleted || row.version <= before.version) return { own: true, stale: false };
     const isWhole = !event.truncated && !mayBeInexact(row.result);
     if (!isWhole) row.result = before.result;
@@ -65,7 +68,12 @@ export class Run {
   }
 
   #put(row) {
-    if (row.version <= (this.tree.get(row.id)?.version ?? 0)) return;
+    const known = this.tree.get(row.id);
+    if (row.version <= (known?.version ?? 0)) return;
+    if (!known && this.tree.size >= MOST_TREE && row.id !== this.id) {
+      this.isTreeCut = true;
+      return;
+    }
     this.tree.set(row.id, Object.fromEntries(COLUMNS.map((name) => [name, row[name]])));
   }
 
@@ -90,5 +98,11 @@ export class Run {
 /** Whether an event changed anything that it tells; else it was the config, which none tells. */
 function differs(before, after) {
   const told = Object.keys(after).filter((name) => name !== "version" && name !== "updated");
-  return told.some((name) => JSON.stringify(before[name]) !== JSON.stringify(after[name]));
+  return told.some((name) => !isSame(before[name], after[name], TIMES.includes(name)));
+}
+
+/** REST and events write the same time in different ways. */
+function isSame(one, other, isTime) {
+  if (isTime && one && other) return Date.parse(one) === Date.parse(other);
+  return JSON.stringify(one) === JSON.stringify(other);
 }
