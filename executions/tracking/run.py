@@ -38,7 +38,7 @@ _BY_TERMINAL = (signal.SIGINT, signal.SIGQUIT)
 class Signals:
     """Passes on what this process is sent to a child, for as long as the context lasts.
 
-    Without a child they wait for one; after its end they are counted and no more.
+    Without a child they wait for one. `count`: those that came after its end, or without one.
     """
 
     def __init__(self) -> None:
@@ -63,21 +63,26 @@ class Signals:
             signal.signal(number, handler)
 
     def to(self, child: subprocess.Popen[bytes]) -> None:
-        self._child = child
+        self._child, self.count = child, 0
         for number in self._early:
             self._send(child, number)
 
     def _forward(self, number: int, frame: FrameType | None) -> None:
-        self.count += 1
         if self._child is None:
             self._early.append(number)
+            self.count += 1
+        elif self._child.returncode is not None:
+            self.count += 1
         elif not (number in _BY_TERMINAL and _in_foreground()):
             self._send(self._child, number)
 
-    @staticmethod
-    def _send(child: subprocess.Popen[bytes], number: int) -> None:
-        with suppress(PermissionError):  # of another user by now, as `sudo` is
-            child.send_signal(number)
+    def _send(self, child: subprocess.Popen[bytes], number: int) -> None:
+        try:
+            os.kill(child.pid, number)
+        except ProcessLookupError:  # it has just ended
+            self.count += 1
+        except PermissionError:  # of another user by now, as `sudo` is
+            pass
 
 
 class Run:

@@ -114,7 +114,7 @@ class Command(BaseCommand):
         self, recorder: Recorder, record: Record, signals: Signals, patience: float
     ) -> None:
         """Wait until it is recorded; after `patience` seconds, or a signal, keep it in a file."""
-        signals.count, ends = 0, time.monotonic() + patience
+        ends = time.monotonic() + patience
         while not recorder.done.wait(WAIT_SECONDS):
             if signals.count or time.monotonic() > ends:
                 break
