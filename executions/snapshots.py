@@ -41,6 +41,14 @@ _AHEAD = sql.SQL("""
     WHERE execution IN (SELECT id FROM attune.execution WHERE {condition}) GROUP BY execution
 """)
 
+# Deleted, or moved: by what is left of its surroundings.
+_LEAVING = """
+    SELECT 1 FROM attune.execution_inbox
+    WHERE (op = 'DELETE' OR moved OR old_action_ref IS NOT NULL)
+        AND (execution = ANY (%(ids)s) OR parent = ANY (%(ids)s) OR old_parent = ANY (%(ids)s))
+    LIMIT 1
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
@@ -72,13 +80,15 @@ class Statuses:
     """The statuses of what a stream watches until it ends, at `position`.
 
     `ahead` are those whose last change is not in the log yet. Not `complete` where there were more
-    executions than the limit.
+    executions than the limit. `leaving`: something that was among them is not any more, and the
+    log does not say so yet.
     """
 
     position: Position
     statuses: dict[int, str]
     complete: bool
     ahead: set[int]
+    leaving: bool
 
 
 async def take(conn: Connection, filter: Filter, bounds: Bounds) -> Snapshot:
@@ -118,7 +128,9 @@ async def statuses(conn: Connection, filter: Filter, bounds: Bounds) -> Statuses
         position = (await eventlog.state(conn)).position
         found: dict[int, str] = dict(await _all(conn, _STATUSES, where, values))
         ahead = {row[0] for row in await _all(conn, _AHEAD, where, values)}
-    return Statuses(position, found, len(found) <= bounds.watched, ahead)
+        ids = [*found, *filter.roots, *filter.executions]
+        leaving = await (await conn.execute(_LEAVING, {"ids": ids})).fetchone()
+    return Statuses(position, found, len(found) <= bounds.watched, ahead, bool(leaving))
 
 
 async def _all(

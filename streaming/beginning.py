@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field, replace
 
 from executions.eventlog import LogState
@@ -10,7 +11,7 @@ from executions.positions import Position
 from executions.snapshots import Bounds, Snapshot
 from streaming.filters import StreamRequest
 from streaming.hub import Hub
-from streaming.watch import Watch
+from streaming.watch import MOVED_SECONDS, Watch
 
 
 class AlreadyEnded(Exception):
@@ -117,6 +118,8 @@ async def watching(hub: Hub, filter: Filter, *, epoch: str) -> Watch:
     if not found.complete:
         raise TooManyToWatch
     watch = Watch(found.statuses, ahead=found.ahead, upto=found.position.seq)
+    if found.leaving:
+        watch.stale_at = time.monotonic() + MOVED_SECONDS
     if found.position.epoch != epoch:
         watch.stale_at = 0.0  # there will be a reset; until then nothing is known
     return watch

@@ -89,12 +89,12 @@ class Listener:
         """Connect and serve, again and again, with growing waits between failures."""
         wait = RETRY_SECONDS[0]
         while not self._stopping:
-            began = time.monotonic()
+            began, batch = time.monotonic(), self._batch
             try:
                 await self._serve()
             except (psycopg.Error, OSError, TimeoutError) as exc:
                 was_up = time.monotonic() - began > RETRY_SECONDS[1]
-                if was_up or self._batch < self._limits.batch_events:
+                if was_up or self._batch < batch:
                     wait = RETRY_SECONDS[0]
                 delay = wait * random.uniform(0.5, 1.0)
                 logger.error("action=connect retry_in=%.1f error=%r", delay, _line(exc))

@@ -148,10 +148,10 @@ class Run:
                 with suppress(psutil.Error):  # gone, or of another user, as under `sudo`
                     member.terminate()
                     told += 1
+            self.cancelled = told > 0
             for member in _alive(family, grace_seconds):
                 with suppress(psutil.Error):
                     member.kill()
-        self.cancelled = told > 0
 
     def _wait(self, writing: int) -> None:
         self.child.wait()

@@ -250,6 +250,25 @@ def test_it_tells_what_was_deleted_meanwhile_before_it_ends(
             assert {e["id"] for e in end_of(late)} == {root, child}
 
 
+def test_it_does_not_end_before_what_was_deleted_is_in_the_log(own_stack: Stack) -> None:
+    with own_stack.sql() as conn:
+        root = add_execution(conn, status="running")
+        child = add_execution(conn, parent=root, status="running")
+        watched = {"root": root, "until": "terminal"}
+        with open_stream(own_stack.stream_url, own_stack.token(), **watched) as stream:
+            set_status(conn, root, "completed")
+            seen = stream.until(root, "completed")
+        last = f"{stream.connected.id.partition('-')[0]}-{seen[-1]['seq']}"
+        with sequencer_held(own_stack) as let_go:
+            conn.execute("DELETE FROM attune.execution WHERE id = %s", [child])
+            with open_stream(
+                own_stack.stream_url, own_stack.token(), resume=last, **watched
+            ) as late:
+                let_go()
+                assert late.next()["op"] == "DELETE"
+                assert {"id": root, "status": "completed"} in end_of(late)
+
+
 def test_it_ends_for_who_has_seen_nothing_yet(own_stack: Stack) -> None:
     """Also where the events that would have told of it are gone."""
     with own_stack.sql() as conn:

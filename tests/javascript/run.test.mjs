@@ -72,7 +72,7 @@ test("it takes a time for the same however REST and events write it", () => {
 test("it begins anew with an execution that is added again", () => {
   const run = filled();
   run.apply(event(11, { ...row(1, 3), op: "DELETE" }));
-  run.apply(event(12, { ...row(1, 1, { status: "scheduled" }), op: "INSERT" }));
+  assert.ok(run.apply(event(12, { ...row(1, 1, { status: "scheduled" }), op: "INSERT" })).stale, "its config is another");
   assert.deepEqual([run.isDeleted, run.execution.status, run.execution.version], [false, "scheduled", 1]);
 });
 

@@ -110,7 +110,7 @@ function apply(events) {
   }
   if (events.some(isMove)) countAnew(); // what was before may not have been counted
   if (changed.size === 0) return;
-  if (list.ids.length === MOST_ROWS && list.hasMore) next = null; // the page below is another now
+  if (list.ids.length >= MOST_ROWS && list.hasMore) next = null; // the page below is another now
   table.update(changed);
   if (!isOther) render();
 }

@@ -53,13 +53,14 @@ export class Run {
     if (event.entity_id !== this.id) return { own: false, stale: false };
     if (!this.#remember(event)) return { own: false, stale: false };
     // Added again under the same id, it begins at version 1.
-    const before = this.isDeleted ? { ...this.execution, version: 0 } : this.execution;
+    const isAnew = this.isDeleted;
+    const before = isAnew ? { ...this.execution, version: 0 } : this.execution;
     this.isDeleted = event.op === "DELETE";
     if (this.isDeleted || row.version <= before.version) return { own: true, stale: false };
     const isWhole = !event.truncated && !mayBeInexact(row.result);
     if (!isWhole) row.result = before.result;
     this.execution = { ...before, ...row };
-    return { own: true, stale: !isWhole || !differs(before, this.execution) };
+    return { own: true, stale: isAnew || !isWhole || !differs(before, this.execution) };
   }
 
   /** Ids of the tree, for the connection. */
