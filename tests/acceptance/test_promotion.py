@@ -50,8 +50,14 @@ class Pair:
         """From here on, the standby hears nothing of the primary."""
         self.standby.sql("ALTER SYSTEM SET primary_conninfo = ''")
         self.standby.sql("SELECT pg_reload_conf()")
-        receivers = "SELECT FROM pg_stat_wal_receiver"
-        wait_for(lambda: not self.standby.sql(receivers), "the replication to end")
+        # In this order: a receiver that is only about to begin would not be seen.
+        known = "SHOW primary_conninfo"
+        wait_for(lambda: self.standby.sql(known) == [("",)], "the standby to know of no primary")
+        for server, connected in (
+            (self.standby, "SELECT FROM pg_stat_wal_receiver"),
+            (self.primary, "SELECT FROM pg_stat_replication"),
+        ):
+            wait_for(lambda s=server, q=connected: not s.sql(q), "the replication to end")
 
 
 def number(lsn: str) -> int:
