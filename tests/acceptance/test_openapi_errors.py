@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import jsonschema
@@ -27,6 +28,8 @@ LIMITS = {
     "ATTUNE_STREAMS_PER_USER": "1",
     "ATTUNE_LOGIN_FAILURES": "1",
 }
+# Of this test alone: a wrong password in another, at the same Redis, would be the one too many.
+USER, ADMIN = (f"{name}-{uuid4().hex[:8]}" for name in ("user", "admin"))
 JSON = {"Content-Type": "application/json"}
 
 
@@ -70,6 +73,7 @@ class Described:
 @pytest.fixture
 def described(start_stack: StartStack) -> Described:
     own_stack = start_stack(server="uvicorn", **LIMITS)
+    add_user(own_stack.database_url, USER)
     schema = httpx.get(f"{own_stack.url}/api/v1/schema").json()
     with own_stack.sql() as conn:
         execution = add_execution(conn, status="completed")
@@ -97,12 +101,12 @@ def wrong_requests(token: str) -> dict[str, dict[str, Any]]:
 def test_it_describes_whatever_it_answers(described: Described) -> None:
     stack = described.stack
     operations = list(described.operations())
-    add_user(stack.database_url, "admin", is_staff=True)
+    add_user(stack.database_url, ADMIN, is_staff=True)
     with new_client() as client:
-        for request in wrong_requests(stack.token()).values():
+        for request in wrong_requests(stack.token(USER)).values():
             for operation in operations:
                 described.send(operation, client, **request)
-        sign_in(stack, client, "admin")
+        sign_in(stack, client, ADMIN)
         for operation in operations:
             described.send(operation, client)  # without X-CSRFToken
     with ThreadPoolExecutor(len(operations)) as threads:
@@ -130,7 +134,7 @@ def half_a_request(described: Described, method: str, path: str) -> tuple[int, A
         http.client.HTTPConnection("127.0.0.1", described.stack.web_port, timeout=20)
     ) as half:
         half.putrequest(method.upper(), described.url(path).removeprefix(described.stack.url))
-        half.putheader("Authorization", f"Bearer {described.stack.token()}")
+        half.putheader("Authorization", f"Bearer {described.stack.token(USER)}")
         half.putheader("Content-Length", "10")
         half.endheaders()
         answer = half.getresponse()
@@ -139,7 +143,7 @@ def half_a_request(described: Described, method: str, path: str) -> tuple[int, A
 
 
 def at_the_limits(described: Described) -> None:
-    stack, token = described.stack, described.stack.token()
+    stack, token = described.stack, described.stack.token(USER)
     wrong = {"json": {"username": "admin", "password": "guess"}}
     stream = ("get", "/api/v1/executions/stream")
     with new_client() as client:
@@ -158,7 +162,7 @@ def while_the_database_hangs(
     described: Described, conn: Connection, operations: list[tuple[str, str]]
 ) -> None:
     conn.execute("BEGIN; LOCK TABLE attune.auth_user IN ACCESS EXCLUSIVE MODE")
-    headers = bearer(described.stack.token())
+    headers = bearer(described.stack.token(USER))
     with new_client() as client, ThreadPoolExecutor(len(operations)) as threads:
         asked = [threads.submit(described.send, one, client, headers=headers) for one in operations]
     assert [answer.result() for answer in asked].count(503) > 5
