@@ -44,7 +44,7 @@ def run(bench: Bench, attune: Attune) -> Outcome:
         for streams, found in costs.items():
             measured = _measure(bench, attune, streams)
             all_costs += measured
-            found += measured[1:]  # the first is dearer, what opening leaves behind
+            found += measured[1:]  # the first is dearer at times; why is not known
     middle = {n: statistics.median(cost.own_us for cost in found) for n, found in costs.items()}
     pairs = zip(costs[many], costs[few], strict=True)
     outcome = Outcome(

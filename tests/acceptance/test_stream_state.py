@@ -40,6 +40,12 @@ def end_of(stream: Stream) -> list[dict[str, Any]]:
     return executions
 
 
+def cursor_after(stream: Stream, event: dict[str, Any]) -> str:
+    """Return what a client that has had this event resumes from."""
+    epoch = str(stream.connected.id).partition("-")[0]
+    return f"{epoch}-{event['seq']}"
+
+
 def status_code(stack: Stack, cursor: str | None, **params: Any) -> int:
     headers = {"Authorization": f"Bearer {stack.token()}"}
     if cursor is not None:
@@ -138,7 +144,7 @@ def test_it_ends_with_the_last_execution_it_watches(stack: Stack) -> None:
                 {"id": first, "status": "failed"},
                 {"id": second, "status": "completed"},
             ]
-        last = f"{stream.connected.id.partition('-')[0]}-{seen[-1]['seq']}"
+        last = cursor_after(stream, seen[-1])
         # The browser comes back by itself, and is told not to.
         assert status_code(stack, last, **watched) == 204
         # One that missed the end gets it.
@@ -240,7 +246,7 @@ def test_it_tells_what_was_deleted_meanwhile_before_it_ends(
             set_status(conn, root, "completed")
             seen = stream.until(root, "completed")
         if knows_of_root:
-            last = f"{last.partition('-')[0]}-{seen[-1]['seq']}"
+            last = cursor_after(stream, seen[-1])
         conn.execute("DELETE FROM attune.execution WHERE id = %s", [child])
         with open_stream(stack.stream_url, stack.token(), resume=last, **watched) as late:
             if not knows_of_root:
@@ -258,7 +264,7 @@ def test_it_does_not_end_before_what_was_deleted_is_in_the_log(own_stack: Stack)
         with open_stream(own_stack.stream_url, own_stack.token(), **watched) as stream:
             set_status(conn, root, "completed")
             seen = stream.until(root, "completed")
-        last = f"{stream.connected.id.partition('-')[0]}-{seen[-1]['seq']}"
+        last = cursor_after(stream, seen[-1])
         with sequencer_held(own_stack) as let_go:
             conn.execute("DELETE FROM attune.execution WHERE id = %s", [child])
             with open_stream(
