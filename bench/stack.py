@@ -35,7 +35,7 @@ def bench_stack(
         postgres.start()
         redis.start()
         postgres.create_database(DATABASE)
-        os.environ |= {
+        settings = {
             "REDIS_URL": redis.url,
             "ATTUNE_DATA_DIR": str(folder / "var"),
             "ATTUNE_SECRET_KEY": secrets.token_urlsafe(64),
@@ -46,6 +46,7 @@ def bench_stack(
             "ATTUNE_STREAMS_PER_ADDRESS": "0",
             **(env or {}),
         }
+        servers.enter_context(added_environment(settings))
         url = postgres.url(DATABASE)
         subprocess.run(
             [sys.executable, "manage.py", "migrate", "--verbosity", "0"],
@@ -54,3 +55,15 @@ def bench_stack(
             check=True,
         )
         yield servers.enter_context(running_stack(url, folder / "stack", server=server))
+
+
+@contextmanager
+def added_environment(more: Mapping[str, str]) -> Iterator[None]:
+    """Add to the environment, and put it back: the next stack has settings of its own."""
+    before = dict(os.environ)
+    os.environ |= more
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ |= before

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import random
 import shutil
 import socket
@@ -21,6 +22,7 @@ from bench.scenarios.filters import evaluations
 from bench.scenarios.storm import hub_statements
 from bench.scenarios.writer import commits_per_second
 from bench.servers import payload
+from bench.stack import added_environment
 from bench.targets import TARGETS, Target, Verdict, judge
 
 
@@ -134,6 +136,18 @@ def test_it_counts_statements_of_the_hub_with_all_their_lines() -> None:
     found = hub_statements(log)
     assert len(found) == 2
     assert sum("execution_event" in statement for statement in found) == 1
+
+
+def test_it_leaves_no_setting_of_one_stack_to_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ATTUNE_POLL_EVENTS_PER_SECOND", "50")
+    monkeypatch.delenv("ATTUNE_NOTIFY", raising=False)
+    before = dict(os.environ)
+
+    with added_environment({"ATTUNE_NOTIFY": "adaptive", "ATTUNE_POLL_EVENTS_PER_SECOND": "100"}):
+        assert os.environ["ATTUNE_NOTIFY"] == "adaptive"
+        assert os.environ["ATTUNE_POLL_EVENTS_PER_SECOND"] == "100"
+
+    assert dict(os.environ) == before
 
 
 def test_it_reads_what_pgbench_says() -> None:
