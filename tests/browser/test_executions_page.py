@@ -225,3 +225,33 @@ def test_it_shows_what_moves_into_a_tree_and_out_of_it(tabs: Tabs) -> None:
     conn.execute("DELETE FROM attune.execution WHERE id = %s", [child])
     expect(row(page, leaf)).to_have_count(0)
     assert ids(page) == [root]
+
+
+def test_a_part_of_a_tree_shows_whatever_comes_to_match_below(tabs: Tabs) -> None:
+    conn = tabs.site.conn
+    root = add_execution(conn, "demo.root", status="running")
+    child = add_execution(conn, "demo.child", parent=root, status="running")
+    leaf = add_execution(conn, "demo.leaf", parent=child, status="running")
+    stranger = add_execution(conn, "demo.stranger", status="running")
+    page = tabs.signed_in(f"/?root={root}&status=failed")
+    expect(page.locator("#badge")).to_have_text("live")
+    assert ids(page) == []
+    set_status(conn, stranger, "failed")
+    set_status(conn, leaf, "failed")
+    shows(page, leaf, "failed")
+    below = add_execution(conn, "demo.below", parent=leaf, status="running")
+    set_status(conn, below, "failed")
+    shows(page, below, "failed")
+    assert ids(page) == [below, leaf]
+
+    # Without the status it is the tree again, by the stream that all tabs share, and back.
+    page.get_by_role("button", name="failed").click()
+    shows(page, child, "running")
+    set_status(conn, child, "failed")
+    shows(page, child, "failed")
+    page.get_by_role("button", name="failed").click()
+    expect(row(page, root)).to_have_count(0)
+    set_status(conn, root, "failed")
+    shows(page, root, "failed")
+    assert ids(page) == [below, leaf, child, root]
+    expect(page.locator("#badge")).to_have_text("live")

@@ -131,3 +131,25 @@ test("the last tab takes the stream with it", () => {
   assert.equal(opened[0].closed, true);
   assert.equal(hub.state, null);
 });
+
+test("a tab knows whether the server has looked at its filters, root included", async () => {
+  const { hub, opened, tab } = setUp();
+  const told = [];
+  const one = { send: ({ events = [], isExact }) => events.forEach(({ id }) => told.push([id, isExact])) };
+  const filters = { root: ["7"], status: ["running", "failed"] };
+  hub.join(one, { filters, cursor: "e-1" });
+  await opened[0].event(2);
+  hub.join(tab(), { filters: {}, cursor: "e-2" }); // the stream widens
+  await opened[1].event(3);
+  assert.deepEqual(told, [["e-2", true], ["e-3", false]]);
+});
+
+test("where the root is gone, no event counts as one of its tree", async () => {
+  const { hub, opened } = setUp();
+  const told = [];
+  const one = { send: ({ events = [], isExact }) => events.forEach(({ id }) => told.push([id, isExact])) };
+  hub.join(one, { filters: { root: ["7"], status: ["running"] }, cursor: "e-1" });
+  await opened[0].tell("state", { name: "refused", status: 404 });
+  await opened[1].event(2);
+  assert.deepEqual(told, [["e-2", false]]);
+});

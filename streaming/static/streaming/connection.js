@@ -20,9 +20,11 @@
  *
  * With `filters.root` give `members`, the ids of the tree as listed: events of others do not come,
  * and children join by themselves. Where one gets another parent, and with it all that is below,
- * there is a `reset`: list anew.
+ * there is a `reset`: list anew. With `root` and more filters the page has a stream of its own: who
+ * is in the tree, without being in the list, is known to the server alone.
  */
 import { ExecutionStream } from "./attune.js";
+import { isPartOfTree } from "./filters.js";
 import { Hub } from "./hub.js";
 import { throttled } from "./throttled.js";
 
@@ -42,7 +44,10 @@ class Detail extends Event {
 }
 
 export class Connection extends EventTarget {
-  #link = null;
+  #link = null; // one of these two
+  #shared = null;
+  #own = null;
+  #isAlone = typeof SharedWorker === "undefined"; // or the worker has failed
   #wanted = null; // {filters, cursor}
   #tree = null;
   #moved = throttled(() => this.#tellMoved(), { leastMs: MOVED_MS });
@@ -105,7 +110,9 @@ export class Connection extends EventTarget {
 
   #join() {
     if (this.#wanted === null) return;
-    this.#link ??= this.#open();
+    const link = this.#isAlone || isPartOfTree(this.#wanted.filters) ? this.#openOwn() : this.#openShared();
+    if (link !== this.#link) this.#leave();
+    this.#link = link;
     this.#send({ join: this.#wanted });
   }
 
@@ -114,10 +121,14 @@ export class Connection extends EventTarget {
     this.#link?.send({ ...message, asked: this.#asked });
   }
 
-  #open() {
-    const receive = (message) => this.#receive(message);
-    if (typeof SharedWorker === "undefined") return openOwn(this.streamUrl, receive);
-    return openShared(this.streamUrl, receive, () => this.#leaveWorker());
+  #openShared() {
+    const receive = (message) => this.#shared === this.#link && this.#receive(message);
+    return (this.#shared ??= openShared(this.streamUrl, receive, () => this.#leaveWorker()));
+  }
+
+  #openOwn() {
+    const receive = (message) => this.#own === this.#link && this.#receive(message);
+    return (this.#own ??= openOwn(this.streamUrl, receive));
   }
 
   #leave() {
@@ -138,15 +149,17 @@ export class Connection extends EventTarget {
     }
     if (message.events) {
       this.#wanted.cursor = message.cursor;
-      const events = message.events.filter((event) => this.#isMember(event));
+      const events = message.events.filter((event) => this.#isMember(event, message));
       if (events.length > 0) this.#tell("events", events);
       if (this.#tree !== null && events.some((event) => "old_parent" in event)) this.#moved();
     }
   }
 
-  #isMember({ entity_id: id, data: { parent } }) {
+  #isMember(event, { isExact }) {
+    const { entity_id: id, data } = event;
     if (this.#tree === null || this.#tree.has(id)) return true;
-    return this.#tree.has(parent) && Boolean(this.#tree.add(id));
+    const isIn = this.#tree.has(data.parent) || (isExact && !("old_parent" in event)); // that may be on its way out
+    return isIn && Boolean(this.#tree.add(id));
   }
 
   /** What moves meanwhile is told again, from the new list's position on. */
@@ -175,9 +188,8 @@ export class Connection extends EventTarget {
   }
 
   #leaveWorker() {
-    this.#leave();
+    this.#isAlone = true;
     this.#silentChecks = 0;
-    this.#link = openOwn(this.streamUrl, (message) => this.#receive(message));
     this.#join();
   }
 

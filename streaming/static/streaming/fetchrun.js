@@ -5,7 +5,8 @@ import { parse } from "./json.js";
 import { MOST_TREE } from "./run.js";
 
 const TREE_PAGE = 100; // rows come with config and result
-const MOST_EVENTS = 5000;
+const BEGINNING = 1000; // events
+const END = 4000; // of a longer history, the newest
 const EVENTS_PAGE = 500;
 const MOST_ANCESTORS = 8;
 
@@ -22,12 +23,22 @@ export async function fetchRun(id, { signal }) {
   const { body: execution, cursor } = await fetchExecution(id, { signal });
   const [tree, events] = await Promise.all([
     pages(`executions?root=${id}&ordering=id&page_size=${TREE_PAGE}`, MOST_TREE, signal),
-    pages(`executions/${id}/events?page_size=${EVENTS_PAGE}`, MOST_EVENTS, signal),
+    fetchEvents(id, signal),
   ]);
   return {
     ...{ execution, cursor, rows: tree.results, events: events.results },
     ...{ isCut: events.isCut, isTreeCut: tree.isCut },
   };
+}
+
+/** The history from the log; of a long one the beginning and the end. */
+async function fetchEvents(id, signal) {
+  const path = `executions/${id}/events?page_size=${EVENTS_PAGE}`;
+  const beginning = await pages(path, BEGINNING, signal);
+  if (!beginning.isCut) return beginning;
+  const after = beginning.results.at(-1).seq;
+  const end = await pages(`${path}&ordering=-seq&after=${after}`, END, signal);
+  return { results: [...beginning.results, ...end.results.reverse()], isCut: end.isCut };
 }
 
 /** The parent, its parent and so on, as far as they can be seen; the oldest first. */

@@ -38,6 +38,12 @@ export function matches(filters, row) {
   return matchesBut(filters, row, [row.status]);
 }
 
+/** Whether these let through some of a tree only: who is in it cannot be told from what they do. */
+export function isPartOfTree(filters) {
+  const names = NAMES.filter((name) => filters[name]?.length);
+  return names.includes("root") && names.length > 1;
+}
+
 /** Whether an event says that an execution has another action_ref or parent than before. */
 export function isMove(event) {
   return "old_action_ref" in event || "old_parent" in event;

@@ -9,8 +9,9 @@ const MOST_KEPT = 200; // recent events, for a tab that comes with a position fr
 
 /**
  * `open(filters, cursor)` returns an ExecutionStream. A tab has `send(message)`; messages:
- *   {state}, {reset: {reason, cursor}}, {events: [...], cursor}
+ *   {state}, {reset: {reason, cursor}}, {events: [...], cursor, isExact}
  *
+ * `isExact`: the stream has that tab's filters and no others, so that the server has looked at `root`.
  * The stream has the narrowest filter that serves all tabs. Each tab has a position of its own
  * and is told what lies behind it; for a tab that needs more than the stream has told, the
  * stream begins anew from that tab's position.
@@ -142,7 +143,8 @@ export class Hub {
     if (news.length === 0) return;
     wants.cursor = news.at(-1).id;
     const passing = news.filter((event) => passes(wants.filters, event));
-    if (passing.length > 0) tab.send({ events: passing, cursor: wants.cursor });
+    const isExact = toQuery(union([wants.filters])) === toQuery(this.#filters);
+    if (passing.length > 0) tab.send({ events: passing, cursor: wants.cursor, isExact });
   }
 
   #send(message) {
