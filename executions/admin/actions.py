@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 from django.contrib import admin
+from django.contrib.auth.models import User
+from django.db.models import QuerySet
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from executions import visibility
 from executions.admin.editing import RefAdminMixin
 from executions.admin.filters import PackOfActionFilter
 from executions.admin.forms import ActionForm
@@ -15,7 +18,6 @@ from executions.models import Action
 @admin.register(Action)
 class ActionAdmin(RefAdminMixin, ModelAdmin[Action]):
     form = ActionForm
-    pack_ref = "pack__ref"
     autocomplete_fields = ("pack",)
     fixed_fields = ("ref", "pack")
     list_display = ("ref", "label", "entrypoint", "executions")
@@ -24,6 +26,9 @@ class ActionAdmin(RefAdminMixin, ModelAdmin[Action]):
         (None, {"fields": ("pack", "ref", "label", "description", "entrypoint")}),
         ("Schemas", {"fields": ("param_schema", "out_schema")}),
     )
+
+    def visible_to(self, user: User) -> QuerySet[Action]:
+        return visibility.visible_actions(user)
 
     @admin.display(description="executions")
     def executions(self, obj: Action) -> SafeString:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.contrib import admin
+from django.contrib.auth.models import User
 from django.db.models import JSONField, Model, QuerySet
 from django.http import HttpRequest
 
@@ -25,15 +26,17 @@ class RefAdminMixin(Base):
     show_full_result_count = False
     # Executions and permissions hang on these texts: set once, shown afterwards.
     fixed_fields: ClassVar[tuple[str, ...]] = ("ref",)
-    pack_ref: ClassVar[str]  # where the model keeps the ref of its pack
 
     class Media:
         css = {"all": ("executions/admin.css",)}
 
+    def visible_to(self, user: User) -> QuerySet[Any]:
+        raise NotImplementedError
+
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         # Every pack or action that these pages show or offer comes through here.
-        hidden = visibility.hidden_packs(visibility.signed_in(request.user))
-        return super().get_queryset(request).exclude(**{f"{self.pack_ref}__in": hidden})
+        visible = self.visible_to(visibility.signed_in(request.user))
+        return super().get_queryset(request) & visible
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[PageChangeList]:
         return PageChangeList

@@ -3,11 +3,14 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
+from django.contrib.auth.models import User
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from guardian.admin import GuardedModelAdmin
 
+from executions import visibility
 from executions.admin.editing import RefAdminMixin
 from executions.admin.forms import PackForm
 from executions.admin.readonly import list_url
@@ -19,7 +22,6 @@ class PackAdmin(RefAdminMixin, GuardedModelAdmin):  # type: ignore[misc]  # guar
     """With “Object permissions”, where `view_pack` of a restricted pack is given."""
 
     form = PackForm
-    pack_ref = "ref"
     list_display = ("ref", "label", "version", "restricted", "is_standard", "executions")
     list_filter = ("restricted", "is_standard")
     fieldsets = (
@@ -27,6 +29,9 @@ class PackAdmin(RefAdminMixin, GuardedModelAdmin):  # type: ignore[misc]  # guar
         ("Access", {"fields": ("restricted", "is_standard")}),
         ("Data", {"fields": ("conf_schema", "config", "meta")}),
     )
+
+    def visible_to(self, user: User) -> QuerySet[Pack]:
+        return visibility.visible_packs(user)
 
     @admin.display(description="executions")
     def executions(self, obj: Pack) -> SafeString:

@@ -333,12 +333,15 @@ def test_it_hides_restricted_packs_from_staff_who_may_not_see_them(client: Clien
     for permission in Permission.objects.filter(content_type__app_label="executions"):
         if permission.codename != "view_pack":
             staff.user_permissions.add(permission)
-    assign_perm("executions.change_pack", staff, Pack.objects.create(ref="other"))
+    other = Pack.objects.create(ref="other")
+    astray = Action.objects.create(ref="vault.astray", pack=other)  # as SQL may put it
+    assign_perm("executions.change_pack", staff, other)
     client.force_login(staff)
     listed = client.get("/admin/executions/execution/").content.decode()
     assert f"{shown.action_ref}" in listed
     assert "vault" not in listed
     assert client.get(f"/admin/executions/execution/{hidden.pk}/change/").status_code == 302
     assert "vault" not in client.get("/admin/executions/action/").content.decode()
+    assert client.get(f"/admin/executions/action/{astray.pk}/change/").status_code == 302
     assign_perm("executions.view_pack", staff, pack)
     assert "vault.open" in client.get("/admin/executions/execution/").content.decode()
