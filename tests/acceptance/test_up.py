@@ -115,6 +115,30 @@ def test_it_starts_again_after_an_unclean_stop(tmp_path: Path) -> None:
     assert not (data / "postgres" / "postmaster.pid").exists()
 
 
+@pytest.mark.parametrize("seen", ["*/PG_VERSION", "*/postmaster.pid"])
+def test_an_interrupted_start_leaves_nobody_behind_and_can_be_repeated(
+    tmp_path: Path, seen: str
+) -> None:
+    data, log, port = tmp_path / "data", tmp_path / "log", free_port()
+
+    def left() -> list[psutil.Process]:
+        running = psutil.process_iter(["cmdline"])
+        return [p for p in running if str(data / "postgres") in " ".join(p.info["cmdline"] or [])]
+
+    with log.open("wb") as output:
+        command = [sys.executable, str(PROJECT / "manage.py"), "up", "--port", str(port)]
+        child = spawn(command, env=up_env(data), output=output)
+    try:
+        wait_for(lambda: any(data.glob(seen)), "PostgreSQL to be on its way", seconds=60)
+        child.send_signal(signal.SIGINT)
+        assert child.wait(timeout=60) == 0, log.read_text()
+    finally:
+        stop(child, seconds=20)
+    wait_for(lambda: not left(), "PostgreSQL to be gone")
+    with up(data, log, port):
+        assert left()
+
+
 def test_it_uses_the_servers_it_is_given(
     database: str, redis_server: EmbeddedRedis, tmp_path: Path
 ) -> None:
