@@ -112,18 +112,19 @@ _READ = sql.SQL("""
     SELECT seq, execution, version, op, status, old_status, action_ref, parent, ancestors, event,
         old_action_ref, old_parent, old_ancestors
     FROM (
-        SELECT *, sum(bytes) OVER (ORDER BY seq ROWS UNBOUNDED PRECEDING) - bytes AS before
+        SELECT *, sum(bytes) OVER (ORDER BY {seq} ROWS UNBOUNDED PRECEDING) - bytes AS before
         FROM attune.execution_event
         WHERE seq > %(after)s AND seq <= %(upto)s AND {condition}
-        ORDER BY seq LIMIT %(limit)s
+        ORDER BY {seq} LIMIT %(limit)s
     ) page
     WHERE before < %(max_bytes)s
-    ORDER BY seq
+    ORDER BY {seq}
 """)
+_FORWARDS, _BACKWARDS = sql.SQL("seq"), sql.SQL("seq DESC")
 # How much of the log one page looks through: a filter that matches nothing must not keep a
 # connection for seconds.
 SCANNED_EVENTS = 50_000
-_READ_ALL = _READ.format(condition=sql.SQL("true")).as_bytes(None)  # once, not every time
+_READ_ALL = _READ.format(condition=sql.SQL("true"), seq=_FORWARDS).as_bytes(None)  # once
 _STATE = "SELECT epoch, last_seq, floor_seq FROM attune.stream_state"
 
 
@@ -222,36 +223,39 @@ async def read(
     """
     upto = min(upto, after + SCANNED_EVENTS)
     bounds = {"after": after, "upto": upto, "limit": limit, "max_bytes": max_bytes}
-    query = _READ.format(condition=condition) if condition is not None else _READ_ALL
+    query = _READ_ALL if condition is None else _READ.format(condition=condition, seq=_FORWARDS)
     # Planned anew each time: a plan that is kept may be of a time when the log was empty.
     cursor = await conn.execute(query, {**(values or {}), **bounds}, prepare=False)
-    return _page(await cursor.fetchall(), upto=upto, limit=limit, max_bytes=max_bytes)
+    events = [Event(*row) for row in await cursor.fetchall()]
+    is_cut = _is_cut(events, limit=limit, max_bytes=max_bytes)
+    return Page(events, events[-1].seq if is_cut else upto)
 
 
 def history(
     cursor: Cursor,
     *,
     after: int,
+    before: int,
+    newest_first: bool,
     limit: int,
     max_bytes: int,
     condition: sql.Composable,
     values: Mapping[str, object],
-) -> Page:
-    """Return the next events after `after` to a request, bounded in the same way.
+) -> tuple[list[Event], bool]:
+    """Return the first events with `after < seq < before` to a request, bounded in the same way.
 
-    `condition` has to be one that an index answers, such as a single execution: the whole log
-    is looked through.
+    The second value says whether there may be more. `condition` has to be one that an index
+    answers, such as a single execution: the whole log is looked through.
     """
-    upto = max(after, state_now(cursor).last_seq)
-    bounds = {"after": after, "upto": upto, "limit": limit, "max_bytes": max_bytes}
-    cursor.execute(_READ.format(condition=condition), {**values, **bounds})
-    return _page(cursor.fetchall(), upto=upto, limit=limit, max_bytes=max_bytes)
+    bounds = {"after": after, "upto": before - 1, "limit": limit, "max_bytes": max_bytes}
+    query = _READ.format(condition=condition, seq=_BACKWARDS if newest_first else _FORWARDS)
+    cursor.execute(query, {**values, **bounds})
+    events = [Event(*row) for row in cursor.fetchall()]
+    return events, _is_cut(events, limit=limit, max_bytes=max_bytes)
 
 
-def _page(rows: list[tuple[Any, ...]], *, upto: int, limit: int, max_bytes: int) -> Page:
-    events = [Event(*row) for row in rows]
-    cut = len(events) == limit or sum(len(e.body.encode()) for e in events) >= max_bytes
-    return Page(events, events[-1].seq if cut else upto)
+def _is_cut(events: list[Event], *, limit: int, max_bytes: int) -> bool:
+    return len(events) == limit or sum(len(e.body.encode()) for e in events) >= max_bytes
 
 
 def _only(row: tuple[Any, ...] | None) -> tuple[Any, ...]:

@@ -7,6 +7,7 @@ from typing import Any
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 
 from executions import parameters
+from executions.api import history
 from executions.api.listing import ORDERINGS, RANGES
 from executions.api.pagination import MAX_PAGE_SIZE, PAGE_SIZE
 from executions.api.serializers import (
@@ -118,9 +119,15 @@ CANCEL = extend_schema(
 )
 EVENTS = extend_schema(
     summary="History of an execution",
-    description="From the log, oldest first, in the words of the stream; as far as it is kept.",
+    description="From the log, in the words of the stream; as far as it is kept.",
     parameters=[
         _query("after", {"type": "integer", "minimum": 0, "default": 0}, "After this `seq`."),
+        _query("before", {"type": "integer", "minimum": 0}, "Before this `seq`."),
+        _query(
+            "ordering",
+            {"type": "string", "enum": list(history.ORDERINGS), "default": history.ORDERINGS[0]},
+            "Oldest first; with a minus, newest first.",
+        ),
         _PAGE_SIZE,
         _POSITION,
     ],

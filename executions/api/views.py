@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, ClassVar
 
-import orjson
 from django.db import connection, transaction
 from django.db.models import QuerySet
 from drf_spectacular.utils import extend_schema_view
@@ -13,14 +12,12 @@ from rest_framework.decorators import action
 from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.utils.urls import replace_query_param
 from rest_framework.views import APIView
 
 from attune import logs
 from executions import eventlog, parameters, visibility
-from executions.api import changes, listing, operations, stats
+from executions.api import changes, history, listing, operations, stats
 from executions.api.jsontext import as_text
-from executions.api.pagination import page_size
 from executions.api.parsers import Json
 from executions.api.serializers import (
     ActionSerializer,
@@ -30,12 +27,10 @@ from executions.api.serializers import (
     NewExecutionSerializer,
     PackSerializer,
 )
-from executions.filters import Filter, log_where
+from executions.filters import Filter
 from executions.models import Action, Execution, Pack
-from executions.positions import MAX_BIGINT
 
 CURSOR_HEADER = "X-Attune-Cursor"
-HISTORY_BYTES = 1024 * 1024  # about, of one page; at least one event
 
 
 # Comments and not docstrings, where OpenAPI would show them.
@@ -78,7 +73,7 @@ class ExecutionViewSet(
     known = {
         "list": listing.PARAMETERS,
         "stats": frozenset({*parameters.FILTERS, "minutes"}),
-        "events": frozenset({"after", "page_size"}),
+        "events": history.PARAMETERS,
     }
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
@@ -125,33 +120,12 @@ class ExecutionViewSet(
 
     @action(detail=True)
     def events(self, request: Request, pk: str) -> Response:
-        after = parameters.integer("after", self.query, low=0, high=MAX_BIGINT, default=0)
-        limit = page_size(self.query)
+        asked = history.parse(self.query)
         visible = visibility.visible_executions(visibility.signed_in(request.user))
         if not visible.filter(pk=pk).exists():
             raise NotFound
         filter = self._hidden(Filter(executions=frozenset({int(pk)})))
-        where = log_where(filter)
-        with connection.cursor() as cursor:
-            page = eventlog.history(
-                cursor,
-                after=after,
-                limit=limit,
-                max_bytes=HISTORY_BYTES,
-                condition=where.condition,
-                values=where.values,
-            )
-        is_cut = bool(page.events) and page.upto == page.events[-1].seq
-        url = request.build_absolute_uri()
-        return Response(
-            {
-                "next": replace_query_param(url, "after", str(page.upto)) if is_cut else None,
-                "previous": None,
-                "results": [
-                    orjson.Fragment(event.body) for event in map(filter.told, page.events) if event
-                ],
-            }
-        )
+        return Response(history.page(asked, filter, url=request.build_absolute_uri()))
 
     @action(detail=False)
     def stats(self, request: Request) -> Response:

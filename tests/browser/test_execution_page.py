@@ -12,7 +12,8 @@ from psycopg.types.json import Jsonb
 
 from tests.browser.conftest import LOADING, Tabs, sign_in
 from tests.browser.test_looks import findings
-from tests.rows import add_execution, set_status
+from tests.rows import add_execution, inbox, set_status
+from tests.servers import wait_for
 
 TICKING = re.compile(r"^\d+ s$")
 
@@ -64,6 +65,25 @@ def test_it_tells_the_story_of_an_execution(tabs: Tabs) -> None:
     expect(page.get_by_role("button", name="Cancel")).to_be_hidden()
     page.get_by_role("link", name=f"demo.parent #{parent}").click()
     expect(page).to_have_url(re.compile(f"/executions/{parent}/$"))
+
+
+def test_a_long_history_is_shown_to_its_end(tabs: Tabs) -> None:
+    conn = tabs.site.conn
+    execution = add_execution(conn, "demo.long", status="running")
+    conn.execute(
+        "DO $$ BEGIN FOR step IN 1..5200 LOOP"
+        " UPDATE attune.execution SET result = to_jsonb(step);"
+        " END LOOP; END $$"
+    )
+    set_status(conn, execution, "completed")
+    wait_for(lambda: inbox(conn) == [], "the log to have it all")
+    page = tabs.signed_in(f"/executions/{execution}/")
+    expect(page.locator("#events-count")).to_have_text("5,000+")
+    newest = page.locator("#events > li").first
+    expect(newest).to_contain_text("v5202")
+    expect(newest).to_contain_text("completed")
+    expect(steps(page)).to_have_text(["running", "completed"])
+    expect(page.locator("#timeline-note")).to_contain_text("some of the middle is missing")
 
 
 def test_its_tree_grows_while_it_is_watched(tabs: Tabs) -> None:

@@ -140,6 +140,35 @@ def test_it_gives_a_position_to_stream_from(api: Client, action: Action) -> None
         assert epoch and seq.isdigit()
 
 
+def test_it_tells_a_history_from_either_end(api: Client, action: Action) -> None:
+    execution = execution_of(action)
+    with connection.cursor() as cursor:
+        for progress in range(1, 8):
+            cursor.execute("UPDATE attune.execution SET result = to_jsonb(%s)", [progress])
+        cursor.execute("SELECT attune.sequence_v4(100)")
+    history = f"{EXECUTIONS}/{execution.pk}/events"
+
+    def versions(query: str = "") -> list[list[int]]:
+        pages = []
+        url: str | None = f"{history}?page_size=3{query}"
+        while url:
+            page = api.get(url).json()
+            pages.append([event["version"] for event in page["results"]])
+            url = page["next"]
+        return pages
+
+    first, *_, last = [event["seq"] for event in api.get(history).json()["results"]]
+    assert versions() == [[1, 2, 3], [4, 5, 6], [7, 8]]
+    assert versions("&ordering=-seq") == [[8, 7, 6], [5, 4, 3], [2, 1]]
+    assert versions(f"&ordering=-seq&after={first}") == [[8, 7, 6], [5, 4, 3], [2]]
+    assert versions(f"&before={last}") == [[1, 2, 3], [4, 5, 6], [7]]
+    assert versions(f"&after={last}") == versions("&before=0") == [[]]
+    assert versions("&before=9223372036854775807&after=9223372036854775807") == [[]]
+    for query in ("?before=-1", "?ordering=id", "?after=x", "?cursor=1"):
+        answer = api.get(history + query)
+        assert (answer.status_code, answer.json()["code"]) == (400, "invalid")
+
+
 def test_it_holds_a_config_against_its_schema(api: Client, action: Action) -> None:
     wrong = post(api, EXECUTIONS, action_ref="core.run", config={"host": 5})
     assert (wrong.status_code, wrong.json()["code"]) == (400, "invalid")
