@@ -13,12 +13,14 @@ from typing import Any
 
 from executions.eventlog import Connection
 
+TELLING = "zzz_execution_changed"  # writes an UPDATE's event, the last of all BEFORE triggers
 TRIGGERS = (
     "execution_before",
     "execution_inserted",
     "execution_updated",
     "execution_deleted",
     "execution_truncated",
+    TELLING,
 )
 # What web processes, workers and `pruneevents` do with the tables that are not only Django's.
 RIGHTS = {
@@ -35,7 +37,8 @@ _LOOKED_AT = 1000  # of the newest executions and events
 _TRIGGERS = """
     SELECT t.tgname, t.tgenabled::text, p.proname,
         p.prosecdef, pg_get_userbyid(p.proowner),
-        has_table_privilege(p.proowner, 'attune.execution_inbox', 'INSERT')
+        has_table_privilege(p.proowner, 'attune.execution_inbox', 'INSERT'),
+        t.tgtype & 19 = 19  -- for each row, before, UPDATE: catalog/pg_trigger.h
     FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid
     WHERE t.tgrelid = to_regclass('attune.execution') AND NOT t.tgisinternal
 """
@@ -89,7 +92,10 @@ _HANDED_OVER = """
 
 @dataclass(frozen=True, slots=True)
 class Trigger:
-    """`enabled` as in pg_trigger; `is_definer` and `owner` are those of its function."""
+    """`enabled` as in pg_trigger; `is_definer` and `owner` are those of its function.
+
+    `may_change_updates`: it fires before an UPDATE, for each row.
+    """
 
     name: str
     enabled: str
@@ -97,6 +103,13 @@ class Trigger:
     is_definer: bool
     owner: str
     owner_may_insert: bool
+    may_change_updates: bool
+
+    @property
+    def is_late(self) -> bool:
+        """Whether it may change a row of which the event has been written already."""
+        # PostgreSQL fires them in the order of their names, byte by byte.
+        return self.may_change_updates and self.name.encode() > TELLING.encode()
 
 
 @dataclass(frozen=True, slots=True)

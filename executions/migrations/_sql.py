@@ -54,18 +54,28 @@ class RunSQLFile(RunSQL):
     """
 
     def __init__(
-        self, name: str, *, locks: Mapping[str, str], state: Sequence[Operation] = ()
+        self,
+        name: str,
+        *,
+        locks: Mapping[str, str],
+        reverse_locks: Mapping[str, str] | None = None,
+        state: Sequence[Operation] = (),
     ) -> None:
-        """`locks`: the strongest that either file takes on tables which others write to, by
-        table, in the order in which writers and workers take theirs. `state`: what the file
-        does to the models.
+        """`locks`: the strongest that the file takes on tables which others write to, by table,
+        in the order in which writers and workers take theirs; of the way back, too, where
+        `reverse_locks` does not say otherwise. `state`: what the file does to the models.
         """
-        first = _take(locks) if locks else ""
-        forth, back = (first + _read(file) for file in (name, f"{name}_reverse"))
-        super().__init__(forth, back, state_operations=state)
+        back = locks if reverse_locks is None else reverse_locks
+        super().__init__(
+            _take(locks) + _read(name),
+            _take(back) + _read(f"{name}_reverse"),
+            state_operations=state,
+        )
 
 
 def _take(locks: Mapping[str, str]) -> str:
+    if not locks:
+        return ""
     texts = ",".join(f'"{table} IN {mode}"' for table, mode in locks.items())
     return (
         _TAKE_LOCKS.replace("{locks}", f"{{{texts}}}")

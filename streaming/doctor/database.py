@@ -105,6 +105,11 @@ async def _triggers(conn: Connection) -> AsyncIterator[Finding]:
     others = sorted(set(found) - set(inspection.TRIGGERS))
     if others:
         yield ok("triggers", f"beside ours: {', '.join(others)}")
+    for name in others:
+        if found[name].is_late:
+            text = f"{name} fires after {inspection.TELLING}: no event says what it makes of a row"
+            made = f'ALTER TRIGGER "{name}" ON attune.execution RENAME TO "a_{name}";'
+            yield warning("triggers", text, made)
 
 
 def _wrong_with(name: str, trigger: inspection.Trigger | None) -> tuple[str, str] | None:

@@ -126,6 +126,44 @@ def test_it_leaves_executions_when_their_action_or_parent_goes(conn: Connection)
     ]
 
 
+def test_it_tells_what_a_trigger_of_others_makes_of_a_row(conn: Connection) -> None:
+    conn.execute(
+        "CREATE FUNCTION public.audit() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$ BEGIN NEW.result := to_jsonb(NEW.status); RETURN NEW; END $$"
+    )
+    conn.execute(
+        "CREATE TRIGGER wary BEFORE UPDATE ON attune.execution"
+        " FOR EACH ROW EXECUTE FUNCTION public.audit()"
+    )
+    execution = add_execution(conn)
+    set_status(conn, execution, "running")
+    set_status(conn, execution, "running")  # which changes nothing any more
+    conn.execute("ALTER TABLE attune.execution DISABLE TRIGGER wary")
+    conn.execute("UPDATE attune.execution SET result = NULL")
+    conn.execute("ALTER TABLE attune.execution ENABLE TRIGGER wary")
+    set_status(conn, execution, "running")  # this time it does, but only by that trigger
+    results = conn.execute("SELECT version, result FROM attune.execution_inbox ORDER BY id")
+    assert results.fetchall() == [(1, None), (2, '"running"'), (3, None), (4, '"running"')]
+
+
+def test_it_tells_a_change_before_the_one_that_a_trigger_makes_of_it(conn: Connection) -> None:
+    conn.execute(
+        "CREATE FUNCTION public.again() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$ BEGIN UPDATE attune.execution SET status = 'running' WHERE id = NEW.id;"
+        " RETURN NULL; END $$"
+    )
+    conn.execute(
+        "CREATE TRIGGER again AFTER UPDATE ON attune.execution FOR EACH ROW"
+        " WHEN (NEW.status = 'scheduled') EXECUTE FUNCTION public.again()"
+    )
+    execution = add_execution(conn)
+    set_status(conn, execution, "scheduled")
+    assert inbox(conn)[1:] == [
+        (execution, 2, "UPDATE", "scheduled", "requested"),
+        (execution, 3, "UPDATE", "running", "scheduled"),
+    ]
+
+
 def test_it_works_for_a_writer_without_other_rights_or_search_path(
     conn: Connection, database: str
 ) -> None:

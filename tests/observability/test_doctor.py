@@ -114,6 +114,22 @@ def test_it_finds_what_is_wrong_with_triggers_and_its_advice_helps(
     assert [f["level"] for f in better.of("log")] == ["ok"]
 
 
+def test_it_finds_a_trigger_of_which_no_event_tells(conn_to: Connection, database: str) -> None:
+    conn_to.execute(
+        "CREATE FUNCTION public.mine() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'"
+    )
+    for name, when in (("mine", "BEFORE"), ("zzzz", "AFTER"), ("zzzy", "BEFORE")):
+        conn_to.execute(
+            f"CREATE TRIGGER {name} {when} UPDATE ON attune.execution"
+            " FOR EACH ROW EXECUTE FUNCTION public.mine()"
+        )
+    advice = doctor(product_env(database)).wrong("triggers", "zzzy fires after")
+    conn_to.execute(advice)
+    found = doctor(product_env(database)).of("triggers")
+    assert [finding["level"] for finding in found] == ["ok", "ok"]
+    assert "a_zzzy, mine, zzzz" in found[1]["detail"]
+
+
 def test_it_finds_a_log_an_inbox_and_migrations_that_do_not_fit(
     conn_to: Connection, database: str
 ) -> None:
