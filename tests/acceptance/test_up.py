@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -115,21 +116,31 @@ def test_it_starts_again_after_an_unclean_stop(tmp_path: Path) -> None:
     assert not (data / "postgres" / "postmaster.pid").exists()
 
 
-@pytest.mark.parametrize("seen", ["*/PG_VERSION", "*/postmaster.pid"])
+@pytest.mark.parametrize(
+    ("step", "made"), [("initdb", "*/PG_VERSION"), ("pg_ctl", "postgres/postmaster.pid")]
+)
 def test_an_interrupted_start_leaves_nobody_behind_and_can_be_repeated(
-    tmp_path: Path, seen: str
+    tmp_path: Path, step: str, made: str
 ) -> None:
     data, log, port = tmp_path / "data", tmp_path / "log", free_port()
+    with log.open("wb") as output:
+        command = [sys.executable, str(PROJECT / "manage.py"), "up", "--port", str(port)]
+        child = spawn(command, env=up_env(data), output=output)
+
+    def is_at_it() -> bool:
+        for process in psutil.Process(child.pid).children():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if process.name() == step and any(data.glob(made)):
+                    process.suspend()  # so that it is not through before it is interrupted
+                    return True
+        return False
 
     def left() -> list[psutil.Process]:
         running = psutil.process_iter(["cmdline"])
         return [p for p in running if str(data / "postgres") in " ".join(p.info["cmdline"] or [])]
 
-    with log.open("wb") as output:
-        command = [sys.executable, str(PROJECT / "manage.py"), "up", "--port", str(port)]
-        child = spawn(command, env=up_env(data), output=output)
     try:
-        wait_for(lambda: any(data.glob(seen)), "PostgreSQL to be on its way", seconds=60)
+        wait_for(is_at_it, f"{step} to be on its way", seconds=60)
         child.send_signal(signal.SIGINT)
         assert child.wait(timeout=60) == 0, log.read_text()
     finally:
