@@ -50,10 +50,9 @@ class EmbeddedPostgres:
         Raises LocalStackError when it cannot be started, with the end of its log.
         """
         self.data.mkdir(parents=True, exist_ok=True)
-        self._initialise()
         server = PostgresServer(self.data, cleanup_mode=None)
         deadline = time.monotonic() + START_SECONDS
-        server.ensure_pgdata_inited()
+        self._initialise(server)
         self._write_options()
         self._server = server  # already: what is interrupted from here on has to be stopped
         while True:
@@ -96,15 +95,16 @@ class EmbeddedPostgres:
                     )
                 )
 
-    def _initialise(self) -> None:
-        """Make the data folder in one step: of half a one, nobody could tell that it is."""
-        if (self.data / "PG_VERSION").exists():
-            return
+    def _initialise(self, server: PostgresServer) -> None:
+        """Have initdb fill the folder; anew where it was interrupted, and left half of it."""
         unfinished = self.data.with_name(f"{self.data.name}.unfinished")
-        shutil.rmtree(unfinished, ignore_errors=True)
-        unfinished.mkdir()
-        PostgresServer(unfinished, cleanup_mode=None).ensure_pgdata_inited()
-        unfinished.rename(self.data)  # which is empty, or an OSError
+        if unfinished.exists():
+            shutil.rmtree(self.data)
+            self.data.mkdir()
+        elif not any(self.data.iterdir()):
+            unfinished.touch()
+        server.ensure_pgdata_inited()
+        unfinished.unlink(missing_ok=True)
 
     def _write_options(self) -> None:
         if self._options:

@@ -53,7 +53,8 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         host, port, server = options["host"], options["port"], options["server"]
-        signal.signal(signal.SIGTERM, _interrupt)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, _interrupt)
         try:
             with _own_folder(local_paths()) as paths, LocalStack(paths) as stack:
                 _check_port(host, port)
@@ -79,6 +80,8 @@ class Command(BaseCommand):
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
+    for once in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(once, signal.SIG_IGN)  # a second Ctrl-C would leave something running
     raise KeyboardInterrupt
 
 
