@@ -244,6 +244,15 @@ def test_a_part_of_a_tree_shows_whatever_comes_to_match_below(tabs: Tabs) -> Non
     shows(page, below, "failed")
     assert ids(page) == [below, leaf]
 
+    # Under one that is not listed, by one that is not listed either.
+    branch = add_execution(conn, "demo.branch", status="running")
+    far = add_execution(conn, "demo.far", parent=branch, status="failed")
+    move = "UPDATE attune.execution SET parent = %s WHERE id = %s"
+    conn.execute(move, [child, branch])
+    shows(page, far, "failed")
+    conn.execute(move, [None, branch])
+    expect(row(page, far)).to_have_count(0)
+
     # Without the status it is the tree again, by the stream that all tabs share, and back.
     page.get_by_role("button", name="failed").click()
     shows(page, child, "running")

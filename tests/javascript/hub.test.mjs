@@ -2,7 +2,9 @@
 
 import assert from "node:assert/strict";
 import test from "node:test";
+import { toQuery, union } from "../../streaming/static/streaming/filters.js";
 import { Hub } from "../../streaming/static/streaming/hub.js";
+import { Hubs } from "../../streaming/static/streaming/hubs.js";
 
 class Opened extends EventTarget {
   state = { name: "live" };
@@ -34,13 +36,14 @@ class Opened extends EventTarget {
 
 function setUp() {
   const opened = [];
-  const hub = new Hub((filters, cursor) => opened[opened.push(new Opened(filters, cursor)) - 1]);
+  const open = (filters, cursor) => opened[opened.push(new Opened(filters, cursor)) - 1];
+  const [hub, hubs] = [new Hub(open), new Hubs(open)];
   const tab = () => {
     const got = [];
     const send = (message) => got.push(...(message.events ?? []).map((event) => event.id), ...(message.reset ? ["reset"] : []));
     return { send, got };
   };
-  return { hub, opened, tab };
+  return { hub, hubs, opened, tab };
 }
 
 test("tabs with the same filter share one stream", async () => {
@@ -132,24 +135,46 @@ test("the last tab takes the stream with it", () => {
   assert.equal(hub.state, null);
 });
 
-test("a tab knows whether the server has looked at its filters, root included", async () => {
+test("a tab is told by which filter its stream was asked for, which may be its own", async () => {
   const { hub, opened, tab } = setUp();
   const told = [];
-  const one = { send: ({ events = [], isExact }) => events.forEach(({ id }) => told.push([id, isExact])) };
+  const one = { send: ({ events = [], asked }) => events.forEach(({ id }) => told.push([id, asked])) };
   const filters = { root: ["7"], status: ["running", "failed"] };
   hub.join(one, { filters, cursor: "e-1" });
   await opened[0].event(2);
   hub.join(tab(), { filters: {}, cursor: "e-2" }); // the stream widens
   await opened[1].event(3);
-  assert.deepEqual(told, [["e-2", true], ["e-3", false]]);
+  hub.leave(one);
+  hub.join(one, { filters: { root: ["8"] }, cursor: "e-3" });
+  await opened[1].tell("state", { name: "refused", status: 404 });
+  assert.deepEqual(told, [["e-2", toQuery(union([filters]))], ["e-3", ""]]);
 });
 
-test("where the root is gone, no event counts as one of its tree", async () => {
-  const { hub, opened } = setUp();
-  const told = [];
-  const one = { send: ({ events = [], isExact }) => events.forEach(({ id }) => told.push([id, isExact])) };
-  hub.join(one, { filters: { root: ["7"], status: ["running"] }, cursor: "e-1" });
-  await opened[0].tell("state", { name: "refused", status: 404 });
-  await opened[1].event(2);
-  assert.deepEqual(told, [["e-2", false]]);
+test("lists of a part of a tree have streams of their own, two at most", async () => {
+  const { opened, tab, hubs } = setUp();
+  const of = (root, ...status) => ({ filters: { root: [root], status }, cursor: "e-1" });
+  const [one, same, other, third, plain] = [tab(), tab(), tab(), tab(), tab()];
+  hubs.join(plain, { filters: { pack: ["a"] }, cursor: "e-1" });
+  hubs.join(one, of("7", "failed", "running"));
+  hubs.join(same, of("7", "running", "failed"));
+  hubs.join(other, of("8", "failed"));
+  assert.deepEqual(
+    opened.map(({ filters }) => toQuery(filters)),
+    ["pack=a", "status=failed,running&root=7", "status=failed&root=8"],
+  );
+  hubs.join(third, of("9", "failed")); // with everybody, as before
+  assert.deepEqual([opened[3].filters, opened[0].closed], [{}, true]);
+  await opened[3].event(2, "failed");
+  await opened[1].event(3, "failed");
+  assert.deepEqual([third.got, plain.got, one.got, same.got], [["e-2"], ["e-2"], ["e-3"], ["e-3"]]);
+
+  hubs.leave(one);
+  assert.equal(opened[1].closed, false);
+  hubs.join(same, { filters: {}, cursor: "e-3" }); // another filter, and back to everybody's
+  assert.equal(opened[1].closed, true);
+  hubs.join(third, of("9", "failed")); // there is room now
+  assert.deepEqual(opened.at(-1).filters, { root: ["9"], status: ["failed"] });
+  for (const left of [same, other, third, plain]) hubs.leave(left);
+  assert.ok(opened.every(({ closed }) => closed));
+  assert.equal(hubs.stateFor(third), null);
 });

@@ -20,12 +20,11 @@
  *
  * With `filters.root` give `members`, the ids of the tree as listed: events of others do not come,
  * and children join by themselves. Where one gets another parent, and with it all that is below,
- * there is a `reset`: list anew. With `root` and more filters the page has a stream of its own: who
- * is in the tree, without being in the list, is known to the server alone.
+ * there is a `reset`: list anew.
  */
 import { ExecutionStream } from "./attune.js";
-import { isPartOfTree } from "./filters.js";
-import { Hub } from "./hub.js";
+import { toQuery, union } from "./filters.js";
+import { Hubs } from "./hubs.js";
 import { throttled } from "./throttled.js";
 
 const PULSE_MS = 5000;
@@ -44,10 +43,7 @@ class Detail extends Event {
 }
 
 export class Connection extends EventTarget {
-  #link = null; // one of these two
-  #shared = null;
-  #own = null;
-  #isAlone = typeof SharedWorker === "undefined"; // or the worker has failed
+  #link = null;
   #wanted = null; // {filters, cursor}
   #tree = null;
   #moved = throttled(() => this.#tellMoved(), { leastMs: MOVED_MS });
@@ -110,9 +106,7 @@ export class Connection extends EventTarget {
 
   #join() {
     if (this.#wanted === null) return;
-    const link = this.#isAlone || isPartOfTree(this.#wanted.filters) ? this.#openOwn() : this.#openShared();
-    if (link !== this.#link) this.#leave();
-    this.#link = link;
+    this.#link ??= this.#open();
     this.#send({ join: this.#wanted });
   }
 
@@ -121,14 +115,10 @@ export class Connection extends EventTarget {
     this.#link?.send({ ...message, asked: this.#asked });
   }
 
-  #openShared() {
-    const receive = (message) => this.#shared === this.#link && this.#receive(message);
-    return (this.#shared ??= openShared(this.streamUrl, receive, () => this.#leaveWorker()));
-  }
-
-  #openOwn() {
-    const receive = (message) => this.#own === this.#link && this.#receive(message);
-    return (this.#own ??= openOwn(this.streamUrl, receive));
+  #open() {
+    const receive = (message) => this.#receive(message);
+    if (typeof SharedWorker === "undefined") return openOwn(this.streamUrl, receive);
+    return openShared(this.streamUrl, receive, () => this.#leaveWorker());
   }
 
   #leave() {
@@ -149,9 +139,12 @@ export class Connection extends EventTarget {
     }
     if (message.events) {
       this.#wanted.cursor = message.cursor;
-      const events = message.events.filter((event) => this.#isMember(event, message));
+      // By this page's own filter, and no wider one.
+      const isExact = message.asked === toQuery(union([this.#wanted.filters]));
+      const events = message.events.filter((event) => this.#isMember(event, { isExact }));
       if (events.length > 0) this.#tell("events", events);
-      if (this.#tree !== null && events.some((event) => "old_parent" in event)) this.#moved();
+      const ours = isExact ? message.events : events;
+      if (this.#tree !== null && ours.some((event) => "old_parent" in event)) this.#moved();
     }
   }
 
@@ -188,8 +181,9 @@ export class Connection extends EventTarget {
   }
 
   #leaveWorker() {
-    this.#isAlone = true;
+    this.#leave();
     this.#silentChecks = 0;
+    this.#link = openOwn(this.streamUrl, (message) => this.#receive(message));
     this.#join();
   }
 
@@ -220,15 +214,15 @@ function openShared(streamUrl, receive, fail) {
 
 /** The same, in this page. */
 function openOwn(url, receive) {
-  const hub = new Hub((filters, cursor) => new ExecutionStream({ url, filters, cursor }));
+  const hubs = new Hubs((filters, cursor) => new ExecutionStream({ url, filters, cursor }));
   const tab = { send: receive };
-  setInterval(() => hub.state && receive({ state: hub.state }), PULSE_MS);
+  setInterval(() => hubs.stateFor(tab) && receive({ state: hubs.stateFor(tab) }), PULSE_MS);
   return {
     send({ join, nudge, leave, asked }) {
-      if (join) hub.join(tab, join);
-      if (nudge) hub.nudge();
-      if (leave) hub.leave(tab);
-      receive({ state: hub.state, answered: asked });
+      if (join) hubs.join(tab, join);
+      if (nudge) hubs.nudge(tab);
+      if (leave) hubs.leave(tab);
+      receive({ state: hubs.stateFor(tab), answered: asked });
     },
   };
 }

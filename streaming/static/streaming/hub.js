@@ -9,9 +9,9 @@ const MOST_KEPT = 200; // recent events, for a tab that comes with a position fr
 
 /**
  * `open(filters, cursor)` returns an ExecutionStream. A tab has `send(message)`; messages:
- *   {state}, {reset: {reason, cursor}}, {events: [...], cursor, isExact}
+ *   {state}, {reset: {reason, cursor}}, {events: [...], cursor, asked}
  *
- * `isExact`: the stream has that tab's filters and no others, so that the server has looked at `root`.
+ * `asked`: the stream's filter, as a query; where it is a tab's own, the server has looked at `root`.
  * The stream has the narrowest filter that serves all tabs. Each tab has a position of its own
  * and is told what lies behind it; for a tab that needs more than the stream has told, the
  * stream begins anew from that tab's position.
@@ -143,8 +143,7 @@ export class Hub {
     if (news.length === 0) return;
     wants.cursor = news.at(-1).id;
     const passing = news.filter((event) => passes(wants.filters, event));
-    const isExact = toQuery(union([wants.filters])) === toQuery(this.#filters);
-    if (passing.length > 0) tab.send({ events: passing, cursor: wants.cursor, isExact });
+    if (passing.length > 0) tab.send({ events: passing, cursor: wants.cursor, asked: toQuery(this.#filters) });
   }
 
   #send(message) {

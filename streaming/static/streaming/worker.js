@@ -1,23 +1,23 @@
-// The SharedWorker that has the browser's one stream; see hub.js and connection.js.
+// The SharedWorker that has the browser's streams; see hubs.js, hub.js and connection.js.
 
 import { ExecutionStream } from "./attune.js";
-import { Hub } from "./hub.js";
+import { Hubs } from "./hubs.js";
 
 const PULSE_MS = 5000; // connection.js counts on it
 
 const url = new URL(self.location.href).searchParams.get("stream");
-const hub = new Hub((filters, cursor) => new ExecutionStream({ url, filters, cursor }));
+const hubs = new Hubs((filters, cursor) => new ExecutionStream({ url, filters, cursor }));
 
 self.addEventListener("connect", ({ ports: [port] }) => {
   const tab = { send: (message) => port.postMessage(message) };
   let pulse = null;
   port.addEventListener("message", ({ data }) => {
-    if (data.join) hub.join(tab, data.join);
-    if (data.join) pulse ??= setInterval(() => tab.send({ state: hub.state }), PULSE_MS);
-    if (data.nudge) hub.nudge();
-    if (data.asked) tab.send({ state: hub.state, answered: data.asked });
+    if (data.join) hubs.join(tab, data.join);
+    if (data.join) pulse ??= setInterval(() => tab.send({ state: hubs.stateFor(tab) }), PULSE_MS);
+    if (data.nudge) hubs.nudge(tab);
+    if (data.asked) tab.send({ state: hubs.stateFor(tab), answered: data.asked });
     if (data.leave) {
-      hub.leave(tab);
+      hubs.leave(tab);
       clearInterval(pulse);
       pulse = null;
     }
