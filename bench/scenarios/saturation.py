@@ -38,7 +38,7 @@ BEGIN = {
 OVERLOAD = 2.0  # times as much as it delivers at its peak
 OVERLOAD_SECONDS = 3.0
 NORMAL_RATE = 20.0  # changes/s afterwards
-RECOVERY_SECONDS = 10.0
+RECOVERY_SECONDS = 20.0
 FOR_GOOD_SECONDS = 4.0  # after so long without a late look it has recovered
 NOTES = [
     f"p99 is at most {P99_MS:g} ms and nothing is lost in each row but those called peak: the most"
