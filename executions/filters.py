@@ -118,7 +118,11 @@ def log_where(filter: Filter) -> Where:
     """Return the condition on rows of `attune.execution_event` that `matches` tests."""
     condition = _either_side(filter)
     if filter.executions:
-        condition = sql.SQL("execution = ANY (%(executions)s) AND {}").format(condition)
+        # Of one the index has the events in order; of several they would have to be sorted.
+        one = "execution = (%(executions)s::bigint[])[1]"
+        several = "execution = ANY (%(executions)s)"
+        which = sql.SQL(one if len(filter.executions) == 1 else several)
+        condition = sql.SQL("{} AND {}").format(which, condition)
     if filter.roots:
         moved = _either_side(Filter(roots=filter.roots))
         condition = sql.SQL("({} OR old_ancestors IS NOT NULL AND {})").format(condition, moved)
