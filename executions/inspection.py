@@ -38,7 +38,8 @@ _TRIGGERS = """
     SELECT t.tgname, t.tgenabled::text, p.proname,
         p.prosecdef, pg_get_userbyid(p.proowner),
         has_table_privilege(p.proowner, 'attune.execution_inbox', 'INSERT'),
-        t.tgtype & 19 = 19  -- for each row, before, UPDATE: catalog/pg_trigger.h
+        t.tgtype & 19 = 19,  -- for each row, before, UPDATE: catalog/pg_trigger.h
+        pg_get_triggerdef(t.oid)
     FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid
     WHERE t.tgrelid = to_regclass('attune.execution') AND NOT t.tgisinternal
 """
@@ -50,6 +51,7 @@ _RIGHTS = """
 _FUNCTIONS = """
     SELECT p.proname FROM pg_proc p
     WHERE p.pronamespace = to_regnamespace('attune')
+        AND p.prorettype <> 'trigger'::regtype  -- which only their owner has to call
         AND NOT has_function_privilege(p.oid, 'EXECUTE')
     ORDER BY p.proname
 """
@@ -67,16 +69,23 @@ _LOG = f"""
                 WHERE seq > greatest(s.floor_seq, s.last_seq - {_LOOKED_AT}) AND seq <= s.last_seq)
     FROM attune.stream_state s
 """
-# Changes that made no event. Where the log has been pruned since, nobody can tell.
+# Changes that made no event: of a version that no event has, or (where what counts it was off,
+# too) of columns that the newest event of the execution has another value of. Where the log has
+# been pruned since, nobody can tell.
 _UNTOLD = f"""
     SELECT e.id, e.version FROM (
-        SELECT id, version, updated FROM attune.execution ORDER BY updated DESC LIMIT {_LOOKED_AT}
+        SELECT id, version, updated, status, action_ref, parent FROM attune.execution
+        ORDER BY updated DESC LIMIT {_LOOKED_AT}
     ) AS e, attune.stream_state s
     WHERE (s.floor_seq = 0 OR e.updated > (
             SELECT max(recorded) FROM (SELECT recorded FROM attune.execution_event
                 WHERE seq > s.floor_seq ORDER BY seq LIMIT 100) AS first))
-        AND NOT EXISTS (SELECT FROM attune.execution_event v
-            WHERE v.execution = e.id AND v.version >= e.version)
+        AND NOT EXISTS (SELECT FROM (
+                SELECT * FROM attune.execution_event v
+                WHERE v.execution = e.id AND v.version >= e.version ORDER BY v.seq DESC LIMIT 1
+            ) AS newest
+            WHERE newest.status = e.status AND newest.action_ref = e.action_ref
+                AND newest.parent IS NOT DISTINCT FROM e.parent)
         AND NOT EXISTS (SELECT FROM attune.execution_inbox i
             WHERE i.execution = e.id AND i.version >= e.version)
     ORDER BY e.id DESC LIMIT 10
@@ -94,7 +103,8 @@ _HANDED_OVER = """
 class Trigger:
     """`enabled` as in pg_trigger; `is_definer` and `owner` are those of its function.
 
-    `may_change_updates`: it fires before an UPDATE, for each row.
+    `may_change_updates`: it fires before an UPDATE, for each row. `definition`: as PostgreSQL
+    writes the statement that makes it.
     """
 
     name: str
@@ -104,12 +114,22 @@ class Trigger:
     owner: str
     owner_may_insert: bool
     may_change_updates: bool
+    definition: str
+
+    @property
+    def is_enabled(self) -> bool:
+        return self.enabled in ("O", "A")
 
     @property
     def is_late(self) -> bool:
         """Whether it may change a row of which the event has been written already."""
         # PostgreSQL fires them in the order of their names, byte by byte.
-        return self.may_change_updates and self.name.encode() > TELLING.encode()
+        is_behind = self.name.encode() > TELLING.encode()
+        return is_behind and self.may_change_updates and self.is_enabled
+
+    def is_made_by(self, statement: str) -> bool:
+        """Whether this statement would make the same trigger."""
+        return _plain(self.definition) == _plain(statement)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +193,12 @@ def statement(name: str) -> str:
             )
             made = found[-1] if found else made
     return f"CREATE OR REPLACE TRIGGER {' '.join(made.split())}"
+
+
+def _plain(statement: str) -> str:
+    """Return what remains of a statement without what PostgreSQL writes in its own way."""
+    # The schema is left out where it is in the search path.
+    return re.sub(r"or replace|attune\.|[\s();]", "", statement.lower())
 
 
 def function_of(statement: str) -> str:

@@ -1,10 +1,13 @@
 -- The event of an UPDATE is written before it, by the trigger that counts its version, instead of
--- after it by one more: that is 7 to 11 µs less for a single UPDATE (docs/performance.md).
+-- after it by one more (docs/performance.md has the figures).
 -- * Triggers fire in the order of their names, and this one last of all BEFORE UPDATE: it sees
---   what others have made of the row. The row is locked by then; nothing but an error, which
---   takes the event back, can keep it from being written.
+--   what others have made of the row, which is locked by then. Nothing but an error, which takes
+--   the event back, can keep it from being written; or a trigger that fires still later, of which
+--   `manage.py doctor` tells.
 -- * An execution that gets another parent is told after the statement, as before: of a parent
 --   that is deleted the DELETE comes first, which says who was above.
+-- * Nobody but the owner may attach a function that writes to the inbox to a table of their own.
+--   Who fires a trigger needs no right on its function.
 
 -- SECURITY DEFINER: a writer needs rights on attune.execution and on nothing else.
 CREATE FUNCTION attune.execution_changed_v1() RETURNS trigger
@@ -14,17 +17,7 @@ DECLARE
     notified bigint;
     nothing text;
 BEGIN
-    IF NEW.id <> OLD.id THEN
-        RAISE EXCEPTION 'an execution keeps its id (% cannot become %)', OLD.id, NEW.id
-            USING ERRCODE = 'integrity_constraint_violation';
-    END IF;
-    IF NEW.status IS NOT DISTINCT FROM OLD.status THEN
-        NEW.version := OLD.version;
-        NEW.updated := OLD.updated;
-        IF NEW IS NOT DISTINCT FROM OLD THEN
-            RETURN NEW;
-        END IF;
-    ELSIF NEW.status IS NULL OR NEW.status NOT IN (
+    IF NEW.status IS NULL OR NEW.status NOT IN (
             'requested', 'scheduling', 'scheduled', 'running', 'canceling',
             'completed', 'failed', 'cancelled', 'timeout', 'abandoned') THEN
         RAISE EXCEPTION 'unknown execution status %', coalesce(quote_literal(NEW.status), 'NULL')
@@ -32,6 +25,17 @@ BEGIN
                   SCHEMA = 'attune', CONSTRAINT = 'execution_status_valid',
                   HINT = 'Valid statuses: requested, scheduling, scheduled, running, canceling, '
                       'completed, failed, cancelled, timeout, abandoned.';
+    END IF;
+    IF NEW.id <> OLD.id THEN
+        RAISE EXCEPTION 'an execution keeps its id (% cannot become %)', OLD.id, NEW.id
+            USING ERRCODE = 'integrity_constraint_violation';
+    END IF;
+    IF NEW.status = OLD.status THEN
+        NEW.version := OLD.version;
+        NEW.updated := OLD.updated;
+        IF NEW IS NOT DISTINCT FROM OLD THEN
+            RETURN NEW;
+        END IF;
     END IF;
 
     NEW.version := OLD.version + 1;
@@ -50,6 +54,10 @@ BEGIN
     END IF;
     IF NEW.parent IS DISTINCT FROM OLD.parent THEN
         RETURN NEW;  -- execution_updated tells it
+    END IF;
+    IF NEW.action_ref IS NULL OR length(NEW.action_ref) NOT BETWEEN 1 AND 255
+            OR NEW.created IS NULL THEN
+        RETURN NEW;  -- the table refuses it, in its own words
     END IF;
 
     IF NEW.result IS NOT NULL THEN
@@ -88,3 +96,15 @@ CREATE TRIGGER zzz_execution_changed BEFORE UPDATE ON attune.execution
 CREATE OR REPLACE TRIGGER execution_updated AFTER UPDATE ON attune.execution
     FOR EACH ROW WHEN (OLD.parent IS DISTINCT FROM NEW.parent)
     EXECUTE FUNCTION attune.execution_updated_v5();
+
+DO $$
+DECLARE
+    writing record;
+BEGIN
+    FOR writing IN
+        SELECT oid::regprocedure AS function FROM pg_proc
+        WHERE pronamespace = 'attune'::regnamespace AND prosecdef
+    LOOP
+        EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', writing.function);
+    END LOOP;
+END $$;

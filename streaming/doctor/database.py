@@ -107,16 +107,20 @@ async def _triggers(conn: Connection) -> AsyncIterator[Finding]:
         yield ok("triggers", f"beside ours: {', '.join(others)}")
     for name in others:
         if found[name].is_late:
-            text = f"{name} fires after {inspection.TELLING}: no event says what it makes of a row"
+            text = (
+                f"{name} fires after {inspection.TELLING}: of a row that it changes or keeps from"
+                " being changed, the event is not true"
+            )
             made = f'ALTER TRIGGER "{name}" ON attune.execution RENAME TO "a_{name}";'
-            yield warning("triggers", text, made)
+            yield error("triggers", text, made)
 
 
 def _wrong_with(name: str, trigger: inspection.Trigger | None) -> tuple[str, str] | None:
     """Return what is wrong with one of our triggers, and what to do about it."""
     if trigger is None:
-        return "is missing", _again(inspection.statement(name))
-    if trigger.enabled not in ("O", "A"):
+        made = _again(inspection.statement(name))
+        return "is missing", f"{MIGRATE}; where that has nothing to do: {made}"
+    if not trigger.is_enabled:
         made = f"ALTER TABLE attune.execution ENABLE TRIGGER {trigger.name};"
         return _OFF.get(trigger.enabled, "is in an unknown state"), _again(made)
     made = inspection.statement(name)
@@ -124,6 +128,10 @@ def _wrong_with(name: str, trigger: inspection.Trigger | None) -> tuple[str, str
     if trigger.function != wanted:
         text = f"calls {trigger.function}, and this version wants {wanted}"
         return text, f"{MIGRATE}; where that has nothing to do: {made}"
+    if not trigger.is_made_by(made):
+        return "is another than this version makes", (
+            f"{MIGRATE}; where that has nothing to do: {made}"
+        )
     if trigger.name != "execution_before" and not trigger.is_definer:
         return f"calls {trigger.function}, which is not SECURITY DEFINER", (
             f"ALTER FUNCTION attune.{trigger.function}() SECURITY DEFINER;"

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
+from uuid import uuid4
 
 import psycopg
 import pytest
+from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from executions.status import STATUSES, TERMINAL
@@ -124,6 +126,56 @@ def test_it_leaves_executions_when_their_action_or_parent_goes(conn: Connection)
         (parent, 3, "DELETE"),
         (child, 2, "UPDATE"),
     ]
+
+
+@pytest.mark.parametrize("notify", ["always", "adaptive"])
+def test_the_table_itself_refuses_what_it_refuses(
+    conn: Connection, database: str, notify: str
+) -> None:
+    if notify == "adaptive":
+        conn.execute(
+            "CREATE OR REPLACE FUNCTION attune.notify_adaptive_v1() RETURNS boolean"
+            " LANGUAGE sql IMMUTABLE PARALLEL SAFE AS 'SELECT true'"
+        )
+    add_execution(conn)
+    for change, table, constraint in (
+        ("action_ref = NULL", "execution", None),
+        ("created = NULL", "execution", None),
+        ("action_ref = ''", "execution", "execution_action_ref_length"),
+        ("action_ref = repeat('x', 9000)", "execution", "execution_action_ref_length"),
+        ("started = 'infinity'", "execution", "execution_times_sane"),
+        ("created = '20000-01-01'", "execution", "execution_times_sane"),
+        ("parent = 0", "execution", "execution_parent_fk"),
+        ("status = 'lost'", "execution", "execution_status_valid"),
+    ):
+        with pytest.raises(psycopg.IntegrityError) as refused:
+            conn.execute(f"UPDATE attune.execution SET {change}")
+        told = refused.value.diag
+        assert (told.table_name, told.constraint_name) == (table, constraint), change
+    assert len(inbox(conn)) == 1
+
+
+def test_nobody_else_may_attach_what_writes_events(conn: Connection, database: str) -> None:
+    role = sql.Identifier(f"writer_{uuid4().hex[:12]}")
+    functions = conn.execute(
+        "SELECT oid::regprocedure::text, has_function_privilege('public', oid, 'EXECUTE')"
+        " FROM pg_proc WHERE pronamespace = 'attune'::regnamespace AND prosecdef"
+    ).fetchall()
+    assert "attune.execution_changed_v1()" in dict(functions)
+    assert not any(dict(functions).values()), functions
+    conn.execute(sql.SQL("CREATE ROLE {}").format(role))
+    try:
+        conn.execute(sql.SQL("GRANT USAGE ON SCHEMA attune TO {}").format(role))
+        conn.execute(sql.SQL("SET ROLE {}").format(role))
+        conn.execute("CREATE TEMP TABLE mine (id bigint, status text)")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            conn.execute(
+                "CREATE TRIGGER forged AFTER UPDATE ON mine FOR EACH ROW"
+                " EXECUTE FUNCTION attune.execution_changed_v1()"
+            )
+    finally:
+        conn.execute("RESET ROLE")
+        conn.execute(sql.SQL("DROP OWNED BY {0}; DROP ROLE {0}").format(role))
 
 
 def test_it_tells_what_a_trigger_of_others_makes_of_a_row(conn: Connection) -> None:

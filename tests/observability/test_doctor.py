@@ -123,11 +123,34 @@ def test_it_finds_a_trigger_of_which_no_event_tells(conn_to: Connection, databas
             f"CREATE TRIGGER {name} {when} UPDATE ON attune.execution"
             " FOR EACH ROW EXECUTE FUNCTION public.mine()"
         )
-    advice = doctor(product_env(database)).wrong("triggers", "zzzy fires after")
-    conn_to.execute(advice)
+    report = doctor(product_env(database))
+    assert report.status == "error"
+    conn_to.execute(report.wrong("triggers", "zzzy fires after"))
     found = doctor(product_env(database)).of("triggers")
     assert [finding["level"] for finding in found] == ["ok", "ok"]
     assert "a_zzzy, mine, zzzz" in found[1]["detail"]
+
+
+def test_it_finds_an_update_that_nothing_has_counted(conn_to: Connection, database: str) -> None:
+    told, untold = add_execution(conn_to), add_execution(conn_to)
+    conn_to.execute("SELECT attune.sequence_v4(10)")
+    conn_to.execute("ALTER TABLE attune.execution DISABLE TRIGGER zzz_execution_changed")
+    set_status(conn_to, untold, "running")
+    conn_to.execute("ALTER TABLE attune.execution ENABLE TRIGGER zzz_execution_changed")
+    set_status(conn_to, told, "running")
+    advice = doctor(product_env(database)).wrong("log", f"{untold} (version 1)")
+    assert "change them once more" in advice
+    assert f"{told} (version" not in str(doctor(product_env(database)).of("log"))
+
+
+def test_it_finds_triggers_of_another_version(conn_to: Connection, database: str) -> None:
+    conn_to.execute(
+        "CREATE OR REPLACE TRIGGER execution_updated AFTER UPDATE ON attune.execution FOR EACH ROW"
+        " WHEN (OLD.version <> NEW.version) EXECUTE FUNCTION attune.execution_updated_v5()"
+    )
+    advice = doctor(product_env(database)).wrong("triggers", "execution_updated is another than")
+    conn_to.execute(advice[advice.index("CREATE ") :])
+    assert [f["level"] for f in doctor(product_env(database)).of("triggers")] == ["ok"]
 
 
 def test_it_finds_a_log_an_inbox_and_migrations_that_do_not_fit(
