@@ -18,9 +18,9 @@ from executions.eventlog import Event
 from executions.filters import Filter
 from streaming import sse
 
-# Joined chunks that a feed keeps for a moment: enough for a crowd of streams that all
-# replay the same pages.
-KEPT_CHUNKS = 32
+# Of joined chunks, in all feeds together, which are kept for a moment: a crowd of streams that are
+# behind, each somewhere else in the ring, is soon at the same places in it.
+JOINED_BYTES = 16 * 1024 * 1024
 # A chunk that is cut ends at a multiple of this, for everybody: streams that are behind, each
 # somewhere else, are soon at the same few places.
 STEP_EVENTS = 64
@@ -75,7 +75,8 @@ class Ring:
         self._max_bytes = max_bytes
         self._frames: deque[Frame] = deque()
         self._holders: dict[int, set[Feed]] = {}  # by the number of the oldest that each holds
-        self.joined: set[Feed] = set()  # the feeds that keep chunks
+        self._joined: set[Feed] = set()  # the feeds that keep chunks
+        self._joined_bytes = 0
         self.bytes = 0
         self._spilled = False  # some went, or stayed away, for their bytes
         self.floor = 0  # every event after this one is here
@@ -130,6 +131,19 @@ class Ring:
             for feed in self._holders.pop(self.floor, ()):
                 feed.forget_oldest()
 
+    def keep_joined(self, feed: Feed, size: int) -> None:
+        """The feed is about to keep a chunk; where that is too much, all go."""
+        if self._joined_bytes + size > JOINED_BYTES:
+            self.forget_joined()
+        self._joined.add(feed)
+        self._joined_bytes += size
+
+    def forget_joined(self) -> None:
+        for feed in self._joined:
+            feed.forget_chunks()
+        self._joined.clear()
+        self._joined_bytes = 0
+
     def hold(self, feed: Feed, seq: int) -> None:
         """Tell the feed, whose oldest event this is, when it goes."""
         self._holders.setdefault(seq, set()).add(feed)
@@ -155,6 +169,11 @@ class Chunk:
     frames: tuple[Frame, ...]
     cut: bool = False
 
+    @property
+    def size(self) -> int:
+        """About how many bytes it takes, without the frames themselves."""
+        return len(self.data) + 8 * len(self.frames) + 300
+
 
 class Reader(Protocol):
     """Whoever reads a feed."""
@@ -169,7 +188,7 @@ class Reader(Protocol):
 class Feed:
     """The frames of the ring that match one filter, for every stream with that filter."""
 
-    __slots__ = ("_chunks", "_frames", "_ring", "filter", "floor", "readers")
+    __slots__ = ("_chunks", "_ends", "_frames", "_ring", "filter", "floor", "readers")
 
     def __init__(self, filter: Filter, ring: Ring, *, since: int) -> None:
         self.filter = filter
@@ -177,12 +196,12 @@ class Feed:
         self.floor = since  # every matching event after this position is here
         self._ring = ring
         self._frames: deque[Frame] = deque()
-        self._chunks: dict[tuple[int, int], Chunk] = {}
+        self._chunks: dict[tuple[int, int], Chunk] = {}  # cut: they are as they would be now
+        self._ends: dict[tuple[int, int], Chunk] = {}  # up to the last frame
 
     def append(self, frame: Frame) -> None:
         """Take over a frame that matches, which the ring has had; it may have gone already."""
-        if self._chunks:  # those that were cut are as they would be now
-            self._chunks = {key: chunk for key, chunk in self._chunks.items() if chunk.cut}
+        self._ends.clear()
         seq = frame.event.seq
         if seq <= self._ring.floor:
             self.floor = seq
@@ -203,6 +222,7 @@ class Feed:
 
     def forget_chunks(self) -> None:
         self._chunks.clear()
+        self._ends.clear()
 
     def fill(self) -> None:
         """Take over what the ring still has from before this feed was made."""
@@ -227,7 +247,7 @@ class Feed:
         if self._frames:
             self._ring.let_go(self, self._frames[0].event.seq)
         self._frames.clear()
-        self._chunks.clear()
+        self.forget_chunks()
 
     def after(self, seq: int, *, max_bytes: int) -> Chunk:
         """Return what a stream at `seq`, which is not below the floor, has still to get.
@@ -236,15 +256,12 @@ class Feed:
         same place, which most are, get the same object: it is joined once.
         """
         key = (seq, max_bytes)
-        chunk = self._chunks.get(key)
+        chunk = self._ends.get(key) or self._chunks.get(key)
         if chunk is None:
             first = bisect.bisect_right(self._frames, seq, key=lambda frame: frame.event.seq)
-            pending = _from(self._frames, first)
-            if not self._chunks:
-                self._ring.joined.add(self)
-            elif len(self._chunks) >= KEPT_CHUNKS:
-                del self._chunks[next(iter(self._chunks))]
-            chunk = self._chunks[key] = join(pending, after=seq, max_bytes=max_bytes)
+            chunk = join(_from(self._frames, first), after=seq, max_bytes=max_bytes)
+            self._ring.keep_joined(self, chunk.size)
+            (self._chunks if chunk.cut else self._ends)[key] = chunk
         return chunk
 
 

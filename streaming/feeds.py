@@ -107,9 +107,7 @@ class Feeds:
 
     def trim(self) -> None:
         """Let go of joined chunks, which are kept for a moment."""
-        for feed in self._ring.joined:
-            feed.forget_chunks()
-        self._ring.joined.clear()
+        self._ring.forget_joined()
 
     def _candidates(self, event: Event) -> set[Feed]:
         found = self._broad

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from executions.eventlog import Event
 from executions.filters import Filter
-from streaming.feed import Feed, Frame, Ring
+from streaming.feed import JOINED_BYTES, Feed, Frame, Ring
 from streaming.feeds import Feeds
 
 
@@ -177,6 +177,36 @@ def test_it_brings_streams_that_are_behind_to_the_same_places() -> None:
     shared = feed.after(128, max_bytes=1500)
     filled(ring, feed, range(501, 502))
     assert feed.after(128, max_bytes=1500) is shared, "what was cut is still right"
+
+
+def test_it_joins_once_for_a_crowd_that_is_spread_over_the_ring() -> None:
+    ring = Ring(max_events=10_000, max_bytes=64 * 1024 * 1024)
+    feed = Feed(Filter(), ring, since=0)
+    filled(ring, feed, range(1, 10_001))
+    places = range(0, 9_600, 64)
+    first = [feed.after(seq, max_bytes=640) for seq in places]
+    assert all(chunk.cut for chunk in first)
+    filled(ring, feed, range(10_001, 10_002))
+    again = [feed.after(seq, max_bytes=640) for seq in places]
+    assert all(one is other for one, other in zip(first, again, strict=True))
+    ring.forget_joined()
+    assert feed.after(0, max_bytes=640) is not first[0]
+
+
+def test_it_keeps_no_more_than_so_many_bytes_of_what_it_has_joined() -> None:
+    ring = Ring(max_events=100, max_bytes=64 * 1024 * 1024)
+    feeds = [Feed(Filter(statuses=frozenset({name})), ring, since=0) for name in ("a", "b")]
+    large = JOINED_BYTES // 8
+    for seq in range(1, 21):
+        ring.append(frame(seq, size=large))
+        for feed in feeds:
+            feed.append(frame(seq, size=large))
+    kept = [feed.after(seq, max_bytes=1) for seq in range(3) for feed in feeds]
+    assert [feed.after(seq, max_bytes=1) for seq in range(3) for feed in feeds] == kept
+    assert feeds[0].after(2, max_bytes=1) is kept[4]
+    for seq in range(3, 10):
+        feeds[0].after(seq, max_bytes=1)
+    assert feeds[1].after(0, max_bytes=1) is not kept[1]
 
 
 def test_it_does_not_keep_an_open_end_when_more_comes() -> None:
