@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import re
-import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import psutil
@@ -47,19 +45,19 @@ RECORD = """(execution) => {
 @contextmanager
 def asleep() -> Iterator[None]:
     """Stop every process of the browser, for as long as the context lasts."""
-    processes = [
-        process
-        for process in psutil.Process().children(recursive=True)
-        if process.name().startswith("chrom")
-    ]
+    processes = []
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):  # one that was about to end
+            if process.name().startswith("chrom"):
+                process.suspend()
+                processes.append(process)
     assert len(processes) > 3
-    for process in processes:
-        os.kill(process.pid, signal.SIGSTOP)
     try:
         yield
     finally:
         for process in processes:
-            os.kill(process.pid, signal.SIGCONT)
+            with suppress(psutil.NoSuchProcess):
+                process.resume()
 
 
 def test_it_wakes_up_and_is_right(tabs: Tabs) -> None:
