@@ -1,6 +1,6 @@
 /**
- * A page's connection to the stream. All tabs of the browser share one, held by a SharedWorker;
- * where there is none, or it stopped answering, the page opens its own.
+ * A page's connection to the stream. All tabs of the browser share one (hubs.js has the exception),
+ * held by a SharedWorker; where there is none, or it stopped answering, the page opens its own.
  *
  *   import { Connection } from "./connection.js";
  *
