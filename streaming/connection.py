@@ -16,6 +16,8 @@ import socket
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Protocol
 
+from streaming.wire import Outlet, body_part
+
 SCOPE_KEY = "attune.connection"
 # Unacknowledged for so long, or a closed window for so long: the kernel ends the connection.
 # Less than 30 s together with the 15 s until the next heartbeat. man 7 tcp, TCP_USER_TIMEOUT.
@@ -37,6 +39,17 @@ class Connection(Protocol):
         Returns how many bytes of it the server still holds. None: not now (the client does not
         take what it is sent, or the response is over), and nothing was sent; `send` waits.
         """
+
+    @property
+    def outlet(self) -> Outlet | None:
+        """Where parts of the body may be written without a word to the server.
+
+        Good until something else is sent, or `hold` is called. None where it cannot be, or not
+        now: the client does not take what it is sent, or the server has to be told.
+        """
+
+    def hold(self, untaken: bytes) -> None:
+        """Take over what `outlet` has not taken of a part, all of it as it goes over the wire."""
 
     @property
     def unsent(self) -> int:
@@ -75,17 +88,27 @@ class AsyncioConnection:
         # A closed transport's descriptor may be somebody else's by now.
         if transport.is_closing() or transport.get_write_buffer_size() or not self._chunked():
             return None
-        chunk = _chunk(data)
+        part = body_part(data)
         if self._fd is not None:
             try:
-                sent = os.write(self._fd, chunk)
+                sent = os.write(self._fd, part)
             except OSError:  # full, or broken: the transport will notice
                 sent = 0
-            if sent == len(chunk):
+            if sent == len(part):
                 return 0
-            chunk = chunk[sent:]
-        transport.write(chunk)
+            part = part[sent:]
+        transport.write(part)
         return self.unsent
+
+    @property
+    def outlet(self) -> Outlet | None:
+        transport = self._transport
+        if self._fd is None or transport.is_closing() or transport.get_write_buffer_size():
+            return None
+        return Outlet(self._fd, transport.is_closing) if self._chunked() else None
+
+    def hold(self, untaken: bytes) -> None:
+        self._transport.write(untaken)
 
     def _chunked(self) -> bool:
         """Whether the body is sent in chunks; of uvicorn's cycles, that on h11 does not say."""
@@ -107,6 +130,8 @@ class AsyncioConnection:
 class TwistedConnection:
     """daphne: becomes the request's push producer, which Twisted pauses at 64 KiB unsent."""
 
+    outlet = None
+
     def __init__(self, send: Send, request: Any) -> None:
         self._send = send
         self._request = request
@@ -125,8 +150,11 @@ class TwistedConnection:
         ended = request.finished or request._disconnected
         if ended or not (request.chunked and self._may_write.is_set()):
             return None
-        request.channel.write(_chunk(data))
+        request.channel.write(body_part(data))
         return self.unsent
+
+    def hold(self, untaken: bytes) -> None:
+        raise NotImplementedError("there is no outlet")
 
     @property
     def unsent(self) -> int:
@@ -157,6 +185,7 @@ class TwistedConnection:
 class UnknownConnection:
     """Another server: whether it bounds what it holds is up to it; nothing can be cut."""
 
+    outlet = None
     unsent = 0
 
     def __init__(self, send: Send) -> None:
@@ -164,6 +193,9 @@ class UnknownConnection:
 
     def push(self, data: bytes) -> int | None:
         return None
+
+    def hold(self, untaken: bytes) -> None:
+        raise NotImplementedError("there is no outlet")
 
     def abort(self) -> None:
         pass
@@ -184,12 +216,6 @@ def open_connection(send: Send) -> Connection:
         if hasattr(request, "registerProducer"):
             return TwistedConnection(send, request)
     return UnknownConnection(send)
-
-
-@functools.lru_cache(maxsize=4)  # most streams are sent the same bytes, one after the other
-def _chunk(data: bytes) -> bytes:
-    """Encode a part of a body, RFC 9112, 7.1."""
-    return b"%x\r\n%b\r\n" % (len(data), data)
 
 
 def _write_at_once(transport: Any) -> None:

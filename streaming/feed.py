@@ -12,11 +12,18 @@ import itertools
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from executions.eventlog import Event
 from executions.filters import Filter
+from executions.positions import Position
 from streaming import sse
+
+if TYPE_CHECKING:
+    from streaming.cohort import Cohort
+
+# What one stream may have in flight: small enough for ten thousand clients that never read.
+CHUNK_BYTES = 64 * 1024
 
 # Of joined chunks, in all feeds together, which are kept for a moment: a crowd of streams that are
 # behind, each somewhere else in the ring, is soon at the same places in it.
@@ -169,6 +176,11 @@ class Chunk:
     frames: tuple[Frame, ...]
     cut: bool = False
 
+    def behind(self, end: Position) -> Position:
+        """Return the place behind it, for a stream that had all before it; the hub is at `end`."""
+        # Where it is not cut, what followed its last frame does not match.
+        return Position(end.epoch, self.last_seq) if self.cut else end
+
     @property
     def size(self) -> int:
         """About how many bytes it takes, without the frames themselves."""
@@ -176,7 +188,11 @@ class Chunk:
 
 
 class Reader(Protocol):
-    """Whoever reads a feed."""
+    """Whoever reads a feed: a stream, or several."""
+
+    @property
+    def count(self) -> int:
+        """How many streams that is."""
 
     def push(self, now: float) -> int:
         """Take what is new, and return how many events that were; `now` in time.monotonic()."""
@@ -188,11 +204,12 @@ class Reader(Protocol):
 class Feed:
     """The frames of the ring that match one filter, for every stream with that filter."""
 
-    __slots__ = ("_chunks", "_ends", "_frames", "_ring", "filter", "floor", "readers")
+    __slots__ = ("_chunks", "_ends", "_frames", "_ring", "cohort", "filter", "floor", "readers")
 
     def __init__(self, filter: Filter, ring: Ring, *, since: int) -> None:
         self.filter = filter
         self.readers: set[Reader] = set()
+        self.cohort: Cohort | None = None  # that others may join
         self.floor = since  # every matching event after this position is here
         self._ring = ring
         self._frames: deque[Frame] = deque()
@@ -242,12 +259,22 @@ class Feed:
     def close(self) -> None:
         """Nobody reads it any more."""
         self._clear()
+        self.cohort = None
 
     def _clear(self) -> None:
         if self._frames:
             self._ring.let_go(self, self._frames[0].event.seq)
         self._frames.clear()
         self.forget_chunks()
+
+    def recent(self, here: Position, end: Position) -> Chunk | None:
+        """Return what a stream that is `here` has still to get up to the hub's `end`.
+
+        None where there is nothing, and where memory does not have it.
+        """
+        if here.epoch != end.epoch or not self.floor <= here.seq < end.seq:
+            return None
+        return self.after(here.seq, max_bytes=CHUNK_BYTES)
 
     def after(self, seq: int, *, max_bytes: int) -> Chunk:
         """Return what a stream at `seq`, which is not below the floor, has still to get.

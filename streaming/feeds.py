@@ -9,12 +9,10 @@ from collections.abc import Callable, Iterable, Iterator
 from attune import logs
 from executions.eventlog import Event
 from executions.filters import Filter
+from streaming.cohort import COHORT_STREAMS
 from streaming.feed import Feed, Frame, Reader, Ring
 
 logger = logging.getLogger("attune.feeds")
-
-# Written to before the event loop gets its turn: less than a millisecond.
-STEP_STREAMS = 32
 
 
 class Feeds:
@@ -80,29 +78,34 @@ class Feeds:
         return bool(self._news)
 
     def flush(self) -> Iterator[int]:
-        """Let the streams take what is new to them, STEP_STREAMS at a time.
+        """Let the streams take what is new to them, some COHORT_STREAMS at a time.
 
         Yields how many events those took.
         """
         news, self._news = self._news, set()
         readers = [(feed, reader) for feed in news for reader in feed.readers]
-        for first in range(0, len(readers), STEP_STREAMS):
-            taken, now = 0, time.monotonic()
-            for feed, reader in readers[first : first + STEP_STREAMS]:
-                if reader in feed.readers:  # else it has left since the round began
-                    try:
-                        taken += reader.push(now)
-                    except Exception:  # one stream's trouble is not the others'
-                        fields = getattr(reader, "fields", {})
-                        logger.exception("action=push", extra={logs.EXTRA: fields})
-                        reader.wake()
+        streams, taken, now = 0, 0, time.monotonic()
+        for feed, reader in readers:
+            if reader not in feed.readers:
+                continue  # it has left since the round began
+            streams += reader.count
+            try:
+                taken += reader.push(now)
+            except Exception:  # one stream's trouble is not the others'
+                fields = getattr(reader, "fields", {})
+                logger.exception("action=push", extra={logs.EXTRA: fields})
+                reader.wake()
+            if streams >= COHORT_STREAMS:
+                yield taken
+                streams, taken, now = 0, 0, time.monotonic()
+        if streams:
             yield taken
 
     def restart(self, seq: int) -> None:
         """Make every feed begin anew at `seq`, and tell the streams."""
         for feed in self._feeds.values():
             feed.restart(seq)
-            for reader in feed.readers:
+            for reader in tuple(feed.readers):
                 reader.wake()
 
     def trim(self) -> None:

@@ -20,7 +20,7 @@ from executions.eventlog import Event, LogState
 from executions.filters import Filter
 from executions.positions import Position
 from streaming import metrics, shards
-from streaming.feed import Feed, Frame, Reader, Ring
+from streaming.feed import CHUNK_BYTES, Feed, Frame, Reader, Ring
 from streaming.feeds import Feeds
 from streaming.follower import RETRY_SECONDS, Followers
 from streaming.gauges import DatabaseGauges
@@ -37,8 +37,6 @@ logger = logging.getLogger("attune.hub")
 
 DRAIN_LOOK_SECONDS = 0.02
 READ_BACK_BYTES = 1024 * 1024
-# What one stream may have in flight: small enough for ten thousand clients that never read.
-CHUNK_BYTES = 64 * 1024
 # What a shard that is late keeps the others waiting; then the log is read.
 LATE_SECONDS = 0.5
 

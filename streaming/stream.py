@@ -36,9 +36,11 @@ SPREAD_MILLISECONDS = (1_000, 10_000)
 class Stream:
     """What `asked` for, sent to `viewer` over `connection`."""
 
+    count = 1
+
     __slots__ = (
         *("_idle", "_ends", "_access", "_rights", "_subscriber", "_connection", "_meter"),
-        *("_written_at", "_hub"),  # so far what `push` needs, next to each other in memory
+        "_hub",  # so far what `push` needs, next to each other in memory
         *("_accesses", "_asked", "_beginning", "_briefing", "_catching_up", "_in_hand"),
         *("_life_ends", "_log_retry_at", "_over", "_slow", "_token_ends", "_viewer"),
         *("_writing_since", "fields"),
@@ -67,7 +69,6 @@ class Stream:
         self._rights: Rights  # that `_subscriber` goes by
         self._over = False
         self._log_retry_at = 0.0
-        self._written_at = math.inf
         self._idle = False  # the task waits for events, and nothing but events
         self._writing_since = math.inf
         self._in_hand = 0  # bytes of the write that has not returned
@@ -90,7 +91,7 @@ class Stream:
                     self._hub.streams.attend(self)
                     yield data
                     self._writing_since, self._in_hand = math.inf, 0
-                    self._written_at = time.monotonic()
+                    self._subscriber.written_at = time.monotonic()
                 if self._over:
                     return
                 data = b""  # not to be held while nothing happens
@@ -101,8 +102,8 @@ class Stream:
     def due(self, now: float) -> float:
         """Called by the clock: send a heartbeat, or wake the task to end the stream."""
         beat_at = self._beat_at
-        if now >= beat_at and self._may_push(now):
-            if events := self.push(now):
+        if now >= beat_at and now < self.pushable_until():
+            if events := (self._subscriber.cohort or self).push(now):
                 metrics.EVENTS_OUT.inc(events)
             if self._push(frames.heartbeat(self._subscriber.position), now):
                 beat_at = self._beat_at
@@ -131,7 +132,7 @@ class Stream:
         else is to be done, the task does.
         """
         subscriber = self._subscriber
-        if self._may_push(now):
+        if now < self.pushable_until():
             chunk = subscriber.recent()
             if chunk is None:
                 if not subscriber.behind:
@@ -140,32 +141,45 @@ class Stream:
                 subscriber.move(chunk)
                 if chunk.cut:
                     subscriber.wake()
+                else:
+                    self.rest()
                 return len(chunk.frames)
         subscriber.wake()
         return 0
 
-    def _may_push(self, now: float) -> bool:
+    def pushable_until(self) -> float:
         access = self._access
-        return (
-            self._idle
-            and now < self._ends
-            and now < access.stale_at
-            and access.rights is self._rights
-        )
+        if not self._idle or access.rights is not self._rights:
+            return 0.0
+        return min(self._ends, access.stale_at)
+
+    def rest(self) -> None:
+        """Have the next events written together with those of others: `push` is for who cannot."""
+        outlet = self._connection.outlet
+        if outlet is None:
+            self._subscriber.stand_up()
+        else:
+            self._subscriber.rest(outlet)
+
+    def hold(self, untaken: bytes) -> None:
+        self._subscriber.stand_up()
+        self._connection.hold(untaken)
+        self._hub.streams.attend(self)
 
     def _push(self, data: bytes, now: float) -> bool:
         unsent = self._connection.push(data)
         if unsent is None:
             return False
         if unsent:
+            self._subscriber.stand_up()
             self._hub.streams.attend(self)
         self._meter.bytes += len(data)
-        self._written_at = now
+        self._subscriber.written_at = now
         return True
 
     @property
     def _beat_at(self) -> float:
-        return self._written_at + self._hub.limits.heartbeat_seconds
+        return self._subscriber.written_at + self._hub.limits.heartbeat_seconds
 
     def cut(self) -> None:
         """Cut the connection of a client that takes nothing."""
@@ -200,6 +214,8 @@ class Stream:
                 return frames.heartbeat(self._subscriber.position)
             if data is None:
                 self._idle = self._briefing.is_plain and not (held_back or self._log_retry_at)
+                if self._idle:
+                    self.rest()
                 await self._subscriber.wait()
                 self._idle = False
 
@@ -279,9 +295,11 @@ class Stream:
         return access.rights is not self._rights or now >= access.stale_at or now >= self._ends
 
     def _start_over(self, beginning: Beginning) -> bytes:
+        written_at = self._subscriber.written_at
         self._subscriber.close()
         position = beginning.start.position
-        self._subscriber = Subscriber(self._hub, self._followed, position, reader=self)
+        self._subscriber = Subscriber(self._hub, self._followed, position, member=self)
+        self._subscriber.written_at = written_at
         return self._told(self._briefing.begin(beginning))
 
     def _opening(self) -> bytes:
@@ -316,7 +334,7 @@ class Stream:
             self._hub,
             self._asked.followed.hiding(viewer.rights.hidden_packs),
             self._beginning.start.position,
-            reader=self,
+            member=self,
         )
         self._access = self._accesses.enter(
             viewer.credential, viewer.rights, self, checked_at=viewer.checked_at

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from dataclasses import dataclass
 
 from executions.filters import Filter
 from executions.positions import Position
+from streaming.cohort import Cohort, Member
 from streaming.feed import Chunk, Reader
-from streaming.hub import CHUNK_BYTES, Hub
+from streaming.hub import Hub
+from streaming.wire import Outlet
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,26 +28,58 @@ class Reset:
 class Subscriber:
     """A position, and a way to wait for what follows it. Holds no events.
 
-    `reader` is told of what is new in place of this object.
+    `member` is told of what is new in place of this object.
     """
 
-    __slots__ = ("_feed", "_hub", "_reader", "_waiter", "_woken", "position")
+    count = 1
+
+    __slots__ = (
+        *("_feed", "_hub", "_member", "_position", "_waiter", "_woken"),
+        *("_written_at", "cohort"),
+    )
 
     def __init__(
-        self, hub: Hub, filter: Filter, position: Position, *, reader: Reader | None = None
+        self, hub: Hub, filter: Filter, position: Position, *, member: Member | None = None
     ) -> None:
         self._hub = hub
-        self._reader = reader or self
+        self._member = member
         self._waiter: asyncio.Future[None] | None = None
         self._woken = False  # since `look`, while nobody waited
-        self.position = position  # everything up to here has been handed out
+        self.cohort: Cohort | None = None  # in which it is written to, while it rests
+        self._position = position
+        self._written_at = math.inf
         self._feed = hub.join(filter, self._reader, position)
+
+    @property
+    def _reader(self) -> Reader:
+        return self if self._member is None else self._member
 
     @property
     def filter(self) -> Filter:
         return self._feed.filter
 
+    @property
+    def position(self) -> Position:
+        """Everything up to here has been handed out."""
+        return self._position if self.cohort is None else self.cohort.position
+
+    @position.setter
+    def position(self, position: Position) -> None:
+        self._position = position
+
+    @property
+    def written_at(self) -> float:
+        """When the client was last sent something, in time.monotonic(); infinite before that."""
+        if self.cohort is None:
+            return self._written_at
+        return max(self._written_at, self.cohort.written_at)
+
+    @written_at.setter
+    def written_at(self, now: float) -> None:
+        self._written_at = now
+
     def close(self) -> None:
+        self.stand_up()
         self._hub.leave(self._feed, self._reader)
 
     def change(self, filter: Filter) -> None:
@@ -81,16 +116,11 @@ class Subscriber:
 
     def recent(self) -> Chunk | None:
         """Return what follows the position, where memory has it; then `move`, or leave it."""
-        here, end = self.position, self._hub.position
-        if here.epoch != end.epoch or not self._feed.floor <= here.seq < end.seq:
-            return None
-        return self._feed.after(here.seq, max_bytes=CHUNK_BYTES)
+        return self._feed.recent(self.position, self._hub.position)
 
     def move(self, recent: Chunk) -> None:
         """Move behind what `recent` has just returned."""
-        end = self._hub.position
-        # Where it is not cut, what followed its last frame does not match.
-        self.position = Position(end.epoch, recent.last_seq) if recent.cut else end
+        self.position = recent.behind(self._hub.position)
 
     def look(self) -> None:
         """Call before looking for something to do: `wait` will know who woke it since."""
@@ -98,16 +128,41 @@ class Subscriber:
 
     async def wait(self) -> None:
         """Return when there may be something new, or `wake` is called, or was since `look`."""
-        if self._woken:
-            self._woken = False
-            return
-        self._waiter = asyncio.get_running_loop().create_future()
         try:
-            await self._waiter
+            if not self._woken:
+                self._waiter = asyncio.get_running_loop().create_future()
+                await self._waiter
         finally:
-            self._waiter = None
+            self._waiter, self._woken = None, False
+            self.stand_up()
+
+    def rest(self, outlet: Outlet) -> None:
+        """Have the member written to together with others, from now on until `stand_up`.
+
+        Only at the end of the log; whoever is not there stays alone.
+        """
+        self.stand_up()
+        member = self._member
+        if member is None or self._position != self._hub.position:
+            return
+        cohort = self._feed.cohort
+        if cohort is None or not cohort.takes(self._position):
+            cohort = self._feed.cohort = Cohort(self._hub, self._feed, self._position)
+        cohort.join(member, outlet, written_at=self._written_at)
+        self._feed.readers.discard(member)
+        self.cohort = cohort
+
+    def stand_up(self) -> None:
+        """Go on alone from where the cohort is, if there is one."""
+        cohort, member = self.cohort, self._member
+        if cohort is not None and member is not None:
+            self._position, self._written_at = cohort.position, self.written_at
+            self.cohort = None
+            self._feed.readers.add(member)
+            cohort.leave(member)
 
     def wake(self) -> None:
+        self.stand_up()
         if self._waiter is None:
             self._woken = True
         elif not self._waiter.done():

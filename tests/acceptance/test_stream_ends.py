@@ -97,6 +97,24 @@ def test_it_bounds_what_all_slow_clients_hold_together(start_stack: StartStack, 
         assert own_stack.metric("attune_streams") > 1
 
 
+@pytest.mark.parametrize("name", sorted(SERVERS))
+def test_it_loses_nothing_of_a_client_that_pauses(start_stack: StartStack, name: str) -> None:
+    """What was written to it together with others goes on where the kernel took no more."""
+    own_stack = start_stack(server=name, ATTUNE_SLOW_CLIENT_SECONDS="300")
+    token = own_stack.token()
+    with own_stack.sql() as conn, ExitStack() as clients, ThreadPoolExecutor() as threads:
+        execution = add_execution(conn)
+        pausing, *healthy = [
+            clients.enter_context(open_stream(own_stack.stream_url, token)) for _ in range(3)
+        ]
+        reading = [threads.submit(stream.until, execution, "failed") for stream in healthy]
+        change_a_lot(conn, execution, 16)  # more than the kernel holds
+        conn.execute("UPDATE attune.execution SET status = 'failed' WHERE id = %s", [execution])
+        seen = [one.result() for one in reading]
+        wait_for(lambda: own_stack.metric("attune_unsent_bytes") > 0, "it to be behind")
+        assert [pausing.until(execution, "failed")] * 2 == seen
+
+
 def test_it_frees_clients_that_vanish_without_a_word(own_stack: Stack, tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "tests.vanishing", own_stack.database_url, str(tmp_path)],

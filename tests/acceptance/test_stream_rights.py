@@ -13,7 +13,7 @@ import httpx
 from httpx_sse import ServerSentEvent
 
 from streaming.access import STALE_SECONDS
-from tests.rows import Connection, add_execution, one
+from tests.rows import Connection, add_execution, one, set_status
 from tests.servers import Stack, StartStack, add_user, wait_for
 from tests.sse_client import Stream, connected_stream, open_stream
 
@@ -60,11 +60,22 @@ def test_it_holds_events_back_while_rights_cannot_be_looked_up(start_stack: Star
 
 
 def test_it_ends_streams_of_a_user_who_is_deactivated(stack: Stack) -> None:
+    """And nobody else's, although all with one filter are written to together."""
     add_user(stack.database_url, "leaving")
-    with stack.sql() as conn, open_stream(stack.stream_url, stack.token("leaving")) as stream:
+    with (
+        stack.sql() as conn,
+        open_stream(stack.stream_url, stack.token("leaving")) as stream,
+        open_stream(stack.stream_url, stack.token()) as other,
+    ):
+        execution = add_execution(conn)
+        assert stream.until(execution, "requested")
+        assert other.until(execution, "requested")
         conn.execute("UPDATE attune.auth_user SET is_active = false WHERE username = 'leaving'")
         frames = iter(stream.next_frame, None)
         closing = next(frame for frame in frames if frame is not None and frame.event == "close")
+        set_status(conn, execution, "completed")
+        assert other.until(execution, "completed")
+        assert not [frame for frame in stream.frames if frame.data]
     assert json.loads(closing.data) == {"reason": "revoked", "reconnect": False}
 
 

@@ -460,6 +460,8 @@ async def test_its_lag_is_not_that_of_events_that_nobody_asked_for(
 class Taker:
     """Reads a feed by saying so."""
 
+    count = 1
+
     def push(self, now: float) -> int:
         return 1
 
