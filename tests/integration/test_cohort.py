@@ -20,7 +20,7 @@ from streaming.cohort import COHORT_STREAMS
 from streaming.hub import Hub
 from streaming.subscriber import Subscriber
 from streaming.wire import Outlet
-from tests.integration.test_hub import add_events, running_hub
+from tests.integration.test_hub import add_events, running_hub, until
 from tests.rows import Connection
 
 LATER = math.inf
@@ -142,8 +142,7 @@ async def happen(conn: Connection, hub: Hub, events: int = 1) -> None:
     """Have events written to all of them."""
     add_events(conn, events)
     await hub.refresh()
-    for _ in hub._feeds.flush():
-        pass
+    await until(lambda: hub._pace._planned is None)  # the round of writes is over
 
 
 async def test_all_of_them_get_everything_as_a_few_readers_of_their_feed(
