@@ -44,6 +44,7 @@ class Plan:
     seed: int
     server: str = "uvicorn"
     chapter_seconds: float = 150.0
+    least_chapters: int = 1  # even where that takes longer
     strike_seconds: float = 25.0  # from one blow to the next, on average
     calm_seconds: float = 8.0  # after the last blow of a chapter
     rate: float = 5.0
@@ -130,8 +131,9 @@ class _Soak:
         requests.token = self._tokens["all"]
         began = time.monotonic()
         with Sampler(self._system, every_seconds=every) as sampler, requests:
-            while (left := began + plan.seconds - time.monotonic()) > 0:
-                base = self._chapter(min(left, plan.chapter_seconds), base)
+            while (left := began + plan.seconds - time.monotonic()) > 0 or self._owed:
+                seconds = plan.chapter_seconds if self._owed else min(left, plan.chapter_seconds)
+                base = self._chapter(seconds, base)
                 self._renew()
                 requests.token = self._tokens["all"]
         result.answers, result.wrong_answers = requests.answers, requests.wrong
@@ -161,6 +163,11 @@ class _Soak:
         trial = SoakTrial(self._system, self._fleet, self._scenario, seed, 1)
         trial.pinned = self._pinned
         return trial
+
+    @property
+    def _owed(self) -> bool:
+        """Whether there is to be another chapter, however long it has taken so far."""
+        return len(self._result.chapters) < self._plan.least_chapters
 
     def _chapter(self, seconds: float, base: int) -> int:
         """Load, blows, quiet, check; return the log's last seq."""
