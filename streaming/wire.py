@@ -10,8 +10,8 @@ from typing import NamedTuple
 class Outlet(NamedTuple):
     """A connection's descriptor, and what says that it is not to be written to any more.
 
-    A closed descriptor may be somebody else's by now: the loops of both servers say so before they
-    close one.
+    A closed descriptor may be somebody else's by now: uvloop and asyncio say so before they close
+    one.
     """
 
     descriptor: int
