@@ -140,6 +140,14 @@ test("it honours Retry-After, and nudge cuts the wait short", async (t) => {
   await until(stream, "live");
 });
 
+test("who hears that it waits may nudge it at once", async (t) => {
+  const busy = (request, response) => response.writeHead(503, { "Retry-After": "30" }).end("{}");
+  const { url } = await serve(t, busy, busy, connected(1));
+  const stream = open(t, { url });
+  stream.addEventListener("state", ({ detail }) => detail.name === "waiting" && stream.nudge());
+  await until(stream, "live");
+});
+
 test("a reset waits for its hook, and is told again where the hook fails", async (t) => {
   const reset = connected(50) + control("reset", { reason: "history_gone" }, "e-50") + change(51, 1);
   const { url, requests } = await serve(t, reset);

@@ -197,12 +197,13 @@ export class ExecutionStream extends EventTarget {
     if (this.state.name === "ended") return;
     if (error instanceof StreamError) throw error;
     const milliseconds = this.#backoff.next(error.retryMs ?? null);
-    this.#enter("waiting", { reason: error.message, retryAt: this.#timers.now() + milliseconds });
     let timer;
-    await new Promise((resolve) => {
+    const wait = new Promise((resolve) => {
       this.#wakeUp = resolve;
       timer = this.#timers.setTimeout(resolve, milliseconds);
     });
+    this.#enter("waiting", { reason: error.message, retryMs: milliseconds }); // who hears it may nudge
+    await wait;
     this.#timers.clearTimeout(timer);
   }
 
@@ -317,8 +318,10 @@ export class ExecutionStream extends EventTarget {
     if (quiet > 2 * (this.#heartbeatMs + GRACE_MS)) this.#attempt?.abort();
   }
 
-  #newState(name, { reason = null, code = null, status = null, retryAt = null } = {}) {
-    return { name, at: this.#timers.now(), knownAt: this.#knownAt, retryAt, reason, code, status };
+  #newState(name, { reason = null, code = null, status = null, retryMs = null } = {}) {
+    const at = this.#timers.now();
+    const retryAt = retryMs === null ? null : at + retryMs;
+    return { name, at, knownAt: this.#knownAt, retryAt, reason, code, status };
   }
 
   #enter(name, more) {
