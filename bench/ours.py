@@ -110,15 +110,15 @@ class Attune:
         self.stack.processes.pop("web").stop()
         self.stack.processes["web"] = self.stack.processes.pop("first web")
 
-    def restart_web(self) -> None:
+    def restart_web(self, **env: str) -> None:
         """Begin anew with a web process that has held no stream yet."""
         self.stack.processes["web"].stop()
         self.webs = []
-        self._start_web()
+        self._start_web(**env)
         self.port = self.stack.web_port
 
-    def _start_web(self) -> None:
-        process = self.stack.start_web(server=self.name.split()[-1])
+    def _start_web(self, **env: str) -> None:
+        process = self.stack.start_web(server=self.name.split()[-1], port=0, **env)
         self.stack.wait_ready()
         machine.pin(machine.tree(process.pid), machine.SERVER_CORES)
         self.webs = [*self.webs, process]
