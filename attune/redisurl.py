@@ -13,6 +13,9 @@ import redis.sentinel
 SENTINEL_PORT = 26379
 # No answer for so long, and the next Sentinel is asked.
 TIMEOUTS = {"socket_timeout": 1.0, "socket_connect_timeout": 1.0}
+# Of the channel layer's connections. Of every message that RESP3 pushes, redis-py 8.1 makes a text
+# for its debug log, whether or not anybody reads that: 5 % of a web process.
+PROTOCOL = 2
 EXPECTED = (
     "expected redis://host:6379/0 or redis+sentinel://host:26379+host:26379/master"
     " (commas between shards)"
@@ -57,12 +60,13 @@ def name(url: str) -> str:
     return f"{parts.hostname or parts.path}{f':{parts.port}' if parts.port else ''}"
 
 
-def layer_host(url: str) -> str | dict[str, Any]:
+def layer_host(url: str) -> dict[str, Any]:
     """Return it as channels-redis takes a host."""
     watched = _watched(url)
     if watched is None:
-        return url
+        return {"address": url, "protocol": PROTOCOL}
     return {
+        "protocol": PROTOCOL,
         "sentinels": watched.sentinels,
         "master_name": watched.master,
         "sentinel_kwargs": watched.sentinel_kwargs,

@@ -32,7 +32,10 @@ def event(
         lines.append(f"id: {_field(id)}")
     if name is not None:
         lines.append(f"event: {_field(name)}")
-    lines += (f"data: {line}" for line in _LINE_END.split(data))
+    if "\n" in data or "\r" in data:
+        lines += (f"data: {line}" for line in _LINE_END.split(data))
+    else:  # as all JSON: ten times as fast
+        lines.append(f"data: {data}")
     return _block(lines)
 
 

@@ -96,8 +96,7 @@ def test_it_takes_sentinels_beside_shards(setenv: pytest.MonkeyPatch) -> None:
     setenv.setenv("NAME", f"{watched}, redis://c:1/0")
     assert env.redis_urls("NAME") == [watched, "redis://c:1/0"]
     host = redisurl.layer_host(watched)
-    assert isinstance(host, dict)
     assert host["sentinels"] == [("a", 1), ("::1", 26379), ("b", 26379)]
     assert (host["master_name"], host["db"], host["password"]) == ("main", 2, "p@ss")
     assert host["sentinel_kwargs"]["password"] == "s+t"
-    assert redisurl.layer_host("redis://c:1/0") == "redis://c:1/0"
+    assert redisurl.layer_host("redis://c:1/0")["address"] == "redis://c:1/0"
