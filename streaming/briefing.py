@@ -11,7 +11,7 @@ from executions.filters import Filter
 from executions.positions import Position
 from streaming import frames, metrics
 from streaming.beginning import AlreadyEnded, Beginning, Start, TooManyToWatch, begin, watching
-from streaming.feed import Chunk
+from streaming.chunks import Chunk
 from streaming.filters import StreamRequest
 from streaming.hub import Hub
 from streaming.subscriber import Reset

@@ -8,12 +8,13 @@ place in the log, and until when it may be written to, it shares with its cohort
 from __future__ import annotations
 
 import logging
+import math
 import os
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from executions.positions import Position
 from streaming.feed import Reader
-from streaming.wire import Outlet, body_part
+from streaming.wire import Outlet, Transport, body_part
 
 if TYPE_CHECKING:
     from streaming.feed import Feed
@@ -34,11 +35,28 @@ class Member(Reader, Protocol):
     def rest(self) -> None:
         """Join a cohort; if it is in one, another."""
 
-    def hold(self, untaken: bytes) -> None:
-        """Leave the cohort: of a part of the body, the client has not taken this."""
+    def drain(self) -> None:
+        """Leave the cohort, until the client has taken what the transport holds for it."""
 
     def cut(self) -> None:
         """Cut the connection at once."""
+
+
+class _Untaken(NamedTuple):
+    """What a client's kernel has not taken of a part of the body."""
+
+    member: Member
+    transport: Transport
+    data: bytes
+
+    def hand_over(self) -> None:
+        """Leave it to the transport, and the client behind."""
+        try:
+            self.member.drain()
+            self.transport.write(self.data)
+        except Exception:  # what was begun must not be followed by anything else
+            logger.exception("action=drain")
+            self.member.cut()
 
 
 class Cohort:
@@ -100,31 +118,36 @@ class Cohort:
         short = self._write(chunk.data, now) if chunk.data else []
         events = len(chunk.frames) * len(self._members)
         self.position = chunk.behind(end)
-        for member, untaken in short:
-            self._leave_behind(member, untaken)
+        for untaken in short:
+            untaken.hand_over()
         if chunk.cut:
             self.wake()
-            for member, _ in short:
-                member.wake()
+            for untaken in short:
+                untaken.member.wake()
         elif self._members:
             self._gather()
         return events
 
     def _review(self, now: float) -> None:
         """Ask each anew until when it may be written to, and wake those whose time is over."""
-        until = {member: member.pushable_until() for member in self._members}
-        for member, ends in until.items():
+        until, over = math.inf, []
+        for member in self._members:
+            ends = member.pushable_until()
             if now >= ends:
-                member.wake()
-        self._until = min((ends for ends in until.values() if now < ends), default=0.0)
+                over.append(member)
+            elif ends < until:
+                until = ends
+        self._until = until
+        for member in over:
+            member.wake()
 
-    def _write(self, data: bytes, now: float) -> list[tuple[Member, bytes]]:
-        """Send what each kernel takes right now; return who has not taken all, and what is left."""
+    def _write(self, data: bytes, now: float) -> list[_Untaken]:
+        """Send what each kernel takes right now; return what was left of it."""
         part = body_part(data)
         size, write = len(part), os.write
         closing, short = [], []
-        for at, (descriptor, is_closing) in enumerate(self._outlets):
-            if is_closing():
+        for at, (descriptor, transport) in enumerate(self._outlets):
+            if transport.is_closing():
                 closing.append(self._members[at])
                 continue
             try:
@@ -132,19 +155,12 @@ class Cohort:
             except OSError:  # full, or broken: the transport will notice
                 sent = 0
             if sent != size:
-                short.append((self._members[at], part[sent:]))
+                short.append(_Untaken(self._members[at], transport, part[sent:]))
         for member in closing:
             member.wake()
         self.written_at = now
         self._hub.meter.bytes += len(data) * len(self._members)
         return short
-
-    def _leave_behind(self, member: Member, untaken: bytes) -> None:
-        try:
-            member.hold(untaken)
-        except Exception:  # what was begun must not be followed by anything else
-            logger.exception("action=hold")
-            member.cut()
 
     def _gather(self) -> None:
         """Move few to others, who are at the same place by now: two that are small make one."""

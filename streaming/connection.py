@@ -44,12 +44,9 @@ class Connection(Protocol):
     def outlet(self) -> Outlet | None:
         """Where parts of the body may be written without a word to the server.
 
-        Good until something else is sent, or `hold` is called. None where it cannot be, or not
-        now: the client does not take what it is sent, or the server has to be told.
+        Good until something else is sent. None where it cannot be, or not now: the client does
+        not take what it is sent, or the server has to be told.
         """
-
-    def hold(self, untaken: bytes) -> None:
-        """Take over what `outlet` has not taken of a part, all of it as it goes over the wire."""
 
     @property
     def unsent(self) -> int:
@@ -105,10 +102,7 @@ class AsyncioConnection:
         transport = self._transport
         if self._fd is None or transport.is_closing() or transport.get_write_buffer_size():
             return None
-        return Outlet(self._fd, transport.is_closing) if self._chunked() else None
-
-    def hold(self, untaken: bytes) -> None:
-        self._transport.write(untaken)
+        return Outlet(self._fd, transport) if self._chunked() else None
 
     def _chunked(self) -> bool:
         """Whether the body is sent in chunks; of uvicorn's cycles, that on h11 does not say."""
@@ -153,9 +147,6 @@ class TwistedConnection:
         request.channel.write(body_part(data))
         return self.unsent
 
-    def hold(self, untaken: bytes) -> None:
-        raise NotImplementedError("there is no outlet")
-
     @property
     def unsent(self) -> int:
         transport = self._request.transport
@@ -193,9 +184,6 @@ class UnknownConnection:
 
     def push(self, data: bytes) -> int | None:
         return None
-
-    def hold(self, untaken: bytes) -> None:
-        raise NotImplementedError("there is no outlet")
 
     def abort(self) -> None:
         pass

@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterable, Iterator
 from attune import logs
 from executions.eventlog import Event
 from executions.filters import Filter
+from streaming.chunks import Frame
 from streaming.cohort import COHORT_STREAMS
-from streaming.feed import Feed, Frame, Reader, Ring
+from streaming.feed import Feed, Reader, Ring
 
 logger = logging.getLogger("attune.feeds")
 

@@ -20,7 +20,8 @@ from executions.eventlog import Event, LogState
 from executions.filters import Filter
 from executions.positions import Position
 from streaming import metrics, shards
-from streaming.feed import CHUNK_BYTES, Feed, Frame, Reader, Ring
+from streaming.chunks import CHUNK_BYTES, Frame
+from streaming.feed import Feed, Reader, Ring
 from streaming.feeds import Feeds
 from streaming.follower import RETRY_SECONDS, Followers
 from streaming.gauges import DatabaseGauges

@@ -16,7 +16,7 @@ from weakref import WeakValueDictionary
 from executions.eventlog import Page
 from executions.filters import Filter
 from executions.positions import Position
-from streaming.feed import STEP_EVENTS, Chunk, Frame, join
+from streaming.chunks import STEP_EVENTS, Chunk, Frame, join
 from streaming.replay import LogReader
 
 KEPT_BYTES = 8 * 1024 * 1024

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import random
 import time
 from collections.abc import AsyncGenerator
 
@@ -16,8 +15,9 @@ from streaming.access import Access, AccessRegistry
 from streaming.auth import Viewer
 from streaming.beginning import Beginning
 from streaming.briefing import Briefing
+from streaming.chunks import Chunk
 from streaming.connection import Connection
-from streaming.feed import Chunk
+from streaming.ending import Ending
 from streaming.filters import StreamRequest
 from streaming.hub import Hub
 from streaming.replay import LogUnavailable
@@ -29,8 +29,6 @@ logger = logging.getLogger("attune.stream")
 LOG_RETRY_SECONDS = 1.0
 # How long a write that was told to be slow may still take to get its last frame through.
 CUT_SECONDS = 5.0
-# Over how long clients that are all sent away at once come back.
-SPREAD_MILLISECONDS = (1_000, 10_000)
 
 
 class Stream:
@@ -41,9 +39,8 @@ class Stream:
     __slots__ = (
         *("_idle", "_ends", "_access", "_rights", "_subscriber", "_connection", "_meter"),
         "_hub",  # so far what `push` needs, next to each other in memory
-        *("_accesses", "_asked", "_beginning", "_briefing", "_catching_up", "_in_hand"),
-        *("_life_ends", "_log_retry_at", "_over", "_slow", "_token_ends", "_viewer"),
-        *("_writing_since", "fields"),
+        *("_accesses", "_asked", "_beginning", "_briefing", "_catching_up", "_ending"),
+        *("_in_hand", "_log_retry_at", "_over", "_viewer", "_writing_since", "fields"),
     )
 
     def __init__(
@@ -72,11 +69,8 @@ class Stream:
         self._idle = False  # the task waits for events, and nothing but events
         self._writing_since = math.inf
         self._in_hand = 0  # bytes of the write that has not returned
-        self._slow = False
-        now = time.monotonic()
-        self._token_ends = now + viewer.seconds_left(jitter=random.random())
-        self._life_ends = now + hub.limits.max_lifetime_seconds * random.uniform(0.9, 1.0)
-        self._ends = min(self._token_ends, self._life_ends)
+        self._ending = Ending(hub, viewer)
+        self._ends = self._ending.at
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:
         """Yield what to write, until the stream is over. Closing it frees everything."""
@@ -115,7 +109,7 @@ class Stream:
         """Called by the clock at every tick, from a write of the task on until all is taken."""
         hangs = now - self._writing_since
         if hangs > self._hub.limits.slow_client_seconds:
-            self._slow = True
+            self._ending.slow = True
         if hangs > self._hub.limits.slow_client_seconds + CUT_SECONDS:
             self.cut()
         watch_again_at = self._briefing.watch_again_at
@@ -161,9 +155,8 @@ class Stream:
         else:
             self._subscriber.rest(outlet)
 
-    def hold(self, untaken: bytes) -> None:
+    def drain(self) -> None:
         self._subscriber.stand_up()
-        self._connection.hold(untaken)
         self._hub.streams.attend(self)
 
     def _push(self, data: bytes, now: float) -> bool:
@@ -202,8 +195,8 @@ class Stream:
         while True:
             self._subscriber.look()
             now = time.monotonic()
-            ending = self._ending(now)
-            if ending:
+            if ending := self._ending.frame(now, self._access.rights):
+                self._over = True
                 return ending
             self._follow_rights()
             held_back = now >= self._access.stale_at or now < self._log_retry_at
@@ -225,27 +218,6 @@ class Stream:
             return False
         self._catching_up = False
         return True
-
-    def _ending(self, now: float) -> bytes:
-        """Return the last frame where there is a reason to end, and take note of it."""
-        if not self._access.rights.active:
-            return self._close("revoked", reconnect=False)
-        if now >= self._token_ends:
-            return self._close("token_expired", reconnect=False)
-        if self._hub.closing:
-            return self._close("shutdown", reconnect=True)
-        if now >= self._life_ends:
-            return self._close("max_lifetime", reconnect=True)
-        if self._slow:
-            return self._close("slow_consumer", reconnect=True)
-        return b""
-
-    def _close(self, reason: str, *, reconnect: bool) -> bytes:
-        self._over = True
-        metrics.CLOSES.labels(reason).inc()
-        logger.info("action=stream state=ended reason=%s", reason)
-        retry = random.randint(*SPREAD_MILLISECONDS) if reconnect else None
-        return frames.close(reason, reconnect=reconnect, retry_milliseconds=retry)
 
     def _follow_rights(self) -> None:
         self._rights = self._access.rights

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from executions.filters import Filter
 from executions.positions import Position
+from streaming.chunks import Chunk
 from streaming.cohort import Cohort, Member
-from streaming.feed import Chunk, Reader
+from streaming.feed import Reader
 from streaming.hub import Hub
 from streaming.wire import Outlet
 

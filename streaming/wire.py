@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
+
+
+class Transport(Protocol):
+    """What a cohort needs of an asyncio.Transport."""
+
+    def is_closing(self) -> bool: ...
+
+    def write(self, data: bytes) -> None: ...
 
 
 class Outlet(NamedTuple):
-    """A connection's descriptor, and what says that it is not to be written to any more.
+    """A connection's descriptor, to be written to while the transport is not closing.
 
     A closed descriptor may be somebody else's by now: uvloop and asyncio say so before they close
-    one.
+    one. What the descriptor does not take, the transport does.
     """
 
     descriptor: int
-    is_closing: Callable[[], bool]
+    transport: Transport
 
 
 @functools.lru_cache(maxsize=4)  # most streams are sent the same bytes, one after the other

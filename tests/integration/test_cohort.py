@@ -90,7 +90,7 @@ class Client:
         return self.until
 
     def rest(self) -> None:
-        self.subscriber.rest(Outlet(self.socket.fileno(), lambda: self.closing))
+        self.subscriber.rest(Outlet(self.socket.fileno(), self))
 
     def push(self, now: float) -> int:
         return 0
@@ -99,14 +99,20 @@ class Client:
         self.woken += 1
         self.subscriber.wake()
 
-    def hold(self, untaken: bytes) -> None:
-        self.held += untaken
+    def drain(self) -> None:
         self.subscriber.stand_up()
-        if self.breaks:
-            raise RuntimeError("it breaks")
 
     def cut(self) -> None:
         self.closing = True
+
+    # And of its transport.
+    def is_closing(self) -> bool:
+        return self.closing
+
+    def write(self, data: bytes) -> None:
+        if self.breaks:
+            raise RuntimeError("it breaks")
+        self.held += data
 
 
 @pytest.fixture
@@ -264,7 +270,7 @@ async def test_whose_connection_breaks_is_cut_and_the_others_go_on(
     await happen(conn, hub)
     assert [client.closing for client in crowd] == [True, False, False]
     assert crowd[1].held == crowd[2].read() != b""
-    assert "action=hold" in caplog.text
+    assert "action=drain" in caplog.text
 
 
 async def test_it_counts_the_silence_of_each(conn: Connection, hub: Hub, crowd: Crowd) -> None:

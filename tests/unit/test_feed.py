@@ -2,7 +2,8 @@ from __future__ import annotations
 
 from executions.eventlog import Event
 from executions.filters import Filter
-from streaming.feed import JOINED_BYTES, Feed, Frame, Ring
+from streaming.chunks import Frame
+from streaming.feed import JOINED_BYTES, Feed, Ring
 from streaming.feeds import Feeds
 
 
@@ -19,6 +20,12 @@ class Reading:
 def frame(seq: int, size: int = 10) -> Frame:
     event = Event(seq, 7, 1, "UPDATE", "running", None, "tests.run", None, None, "")
     return Frame(event, b"x" * size, "5f1c")
+
+
+def for_two(feed: Feed) -> Feed:
+    """Return the feed with two readers: for one alone it keeps nothing that it has joined."""
+    feed.readers.update((Reading(), Reading()))
+    return feed
 
 
 def filled(ring: Ring, feed: Feed, seqs: range) -> None:
@@ -130,7 +137,7 @@ def test_it_joins_up_to_a_size_but_at_least_one() -> None:
 
 def test_it_joins_once_for_streams_at_the_same_place() -> None:
     ring = Ring(max_events=100, max_bytes=1000)
-    feed = Feed(Filter(), ring, since=0)
+    feed = for_two(Feed(Filter(), ring, since=0))
     filled(ring, feed, range(1, 3))
     first = feed.after(0, max_bytes=1000)
     assert feed.after(0, max_bytes=1000) is first
@@ -138,10 +145,19 @@ def test_it_joins_once_for_streams_at_the_same_place() -> None:
     assert feed.after(0, max_bytes=1000).last_seq == 3
 
 
+def test_it_keeps_nothing_for_others_where_one_reads_alone() -> None:
+    ring = Ring(max_events=100, max_bytes=1000)
+    feed = Feed(Filter(), ring, since=0)
+    feed.readers.add(Reading())
+    filled(ring, feed, range(1, 3))
+    assert feed.after(0, max_bytes=1000) is not feed.after(0, max_bytes=1000)
+    assert feed.after(0, max_bytes=15) is not feed.after(0, max_bytes=15)
+
+
 def test_it_keeps_what_it_has_joined_until_the_next_tick() -> None:
     ring = Ring(max_events=100, max_bytes=1000)
     feeds = Feeds(ring)
-    feed = feeds.join(Filter(), Reading(), since=0)
+    feed = for_two(feeds.join(Filter(), Reading(), since=0))
     filled(ring, feed, range(1, 3))
     for _ in range(2):
         first = feed.after(0, max_bytes=1000)
@@ -171,7 +187,7 @@ def test_it_knows_nothing_from_before_it_was_made() -> None:
 
 def test_it_brings_streams_that_are_behind_to_the_same_places() -> None:
     ring = Ring(max_events=1000, max_bytes=1_000_000)
-    feed = Feed(Filter(), ring, since=0)
+    feed = for_two(Feed(Filter(), ring, since=0))
     filled(ring, feed, range(1, 501))
     chunks = [feed.after(seq, max_bytes=1500) for seq in (3, 17, 40)]
     assert [(chunk.last_seq, chunk.cut) for chunk in chunks] == [(128, True)] * 3
@@ -183,7 +199,7 @@ def test_it_brings_streams_that_are_behind_to_the_same_places() -> None:
 
 def test_it_joins_once_for_a_crowd_that_is_spread_over_the_ring() -> None:
     ring = Ring(max_events=10_000, max_bytes=64 * 1024 * 1024)
-    feed = Feed(Filter(), ring, since=0)
+    feed = for_two(Feed(Filter(), ring, since=0))
     filled(ring, feed, range(1, 10_001))
     places = range(0, 9_600, 64)
     first = [feed.after(seq, max_bytes=640) for seq in places]
@@ -197,7 +213,9 @@ def test_it_joins_once_for_a_crowd_that_is_spread_over_the_ring() -> None:
 
 def test_it_keeps_no_more_than_so_many_bytes_of_what_it_has_joined() -> None:
     ring = Ring(max_events=100, max_bytes=64 * 1024 * 1024)
-    feeds = [Feed(Filter(statuses=frozenset({name})), ring, since=0) for name in ("a", "b")]
+    feeds = [
+        for_two(Feed(Filter(statuses=frozenset({name})), ring, since=0)) for name in ("a", "b")
+    ]
     large = JOINED_BYTES // 8
     for seq in range(1, 21):
         ring.append(frame(seq, size=large))

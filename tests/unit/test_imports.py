@@ -37,6 +37,7 @@ PURE = {
     "streaming/messages.py",
     "streaming/shards.py",
     "streaming/filters.py",
+    "streaming/chunks.py",
     "streaming/feed.py",
     "streaming/feeds.py",
     "streaming/watch.py",

@@ -9,7 +9,7 @@ import pytest
 
 from executions.eventlog import Event
 from executions.filters import Filter
-from streaming.feed import Frame
+from streaming.chunks import Frame
 
 OLD, NEW = "open.run", "vault.run"
 DATA = {
