@@ -137,9 +137,9 @@ class Cohort:
                 over.append(member)
             elif ends < until:
                 until = ends
-        self._until = until
         for member in over:
             member.wake()
+        self._until = until
 
     def _write(self, data: bytes, now: float) -> list[_Untaken]:
         """Send what each kernel takes right now; return what was left of it."""

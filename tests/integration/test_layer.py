@@ -38,7 +38,7 @@ async def test_messages_are_not_written_out_for_a_log_that_nobody_reads(
     """redis-py makes that text whatever the level, and repr() of a full message takes 0.1 ms."""
     async with Layer() as layer, Layer() as sender:
         channel = await layer.subscribe("aaaa")
-        with caplog.at_level(logging.DEBUG):
+        with caplog.at_level(logging.DEBUG, logger="push_response"):
             await sender.publish(Batch("aaaa", 8, ()))
             await layer.receive(channel, seconds=5)
     assert not [record for record in caplog.records if record.name == "push_response"]

@@ -99,4 +99,5 @@ def test_it_takes_sentinels_beside_shards(setenv: pytest.MonkeyPatch) -> None:
     assert host["sentinels"] == [("a", 1), ("::1", 26379), ("b", 26379)]
     assert (host["master_name"], host["db"], host["password"]) == ("main", 2, "p@ss")
     assert host["sentinel_kwargs"]["password"] == "s+t"
-    assert redisurl.layer_host("redis://c:1/0")["address"] == "redis://c:1/0"
+    plain = redisurl.layer_host("redis://c:1/0")
+    assert plain == {"address": "redis://c:1/0", "protocol": host["protocol"]}
