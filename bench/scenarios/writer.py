@@ -100,11 +100,12 @@ def _measure(bench: Bench, notify: str, env: dict[str, str]) -> Outcome:
     )
     with _database(env) as stack:
         rates = {writers: _alternate(bench, stack, writers) for writers in WRITERS}
-        bulk = _bulk(bench, stack) if bench.plan.runs > 1 or notify == "always" else None
+        has_time = bench.plan.runs > 1  # the quick run has not
+        bulk = _bulk(bench, stack) if has_time or notify == "always" else None
         stack.processes.pop("worker").stop()
         alone = {
             writers: _alternate(bench, stack, writers, pairs=2)
-            for writers in (WRITERS if bench.plan.runs > 1 else ())  # the quick run has no time
+            for writers in (WRITERS if has_time else ())
         }
     for what, found in (("", rates), (", no worker", alone)):
         outcome.table.rows += [

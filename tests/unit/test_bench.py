@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 import random
-import shutil
 import socket
 import threading
 import time
@@ -203,7 +202,6 @@ def receive(parts: list[bytes], *, goal: int = 1) -> tuple[Window, LoadClient]:
     return client.report(), client
 
 
-@pytest.mark.skipif(shutil.which("gcc") is None, reason="the load client is compiled")
 @pytest.mark.parametrize("size", [1, 7, 100, 10_000])
 def test_it_counts_frames_however_they_are_cut(size: int) -> None:
     head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -217,7 +215,6 @@ def test_it_counts_frames_however_they_are_cut(size: int) -> None:
         assert window.latency.percentile_ms(1.0) < 5000
 
 
-@pytest.mark.skipif(shutil.which("gcc") is None, reason="the load client is compiled")
 def test_it_sees_what_is_lost_repeated_or_reset() -> None:
     head = b"HTTP/1.1 200 OK\r\n\r\nevent: connected\ndata: {}\n\n"
     window, client = receive(
