@@ -32,8 +32,8 @@ BEGIN = {
     "raw uvloop writer": 100_000,
     "sse-starlette": 5_000,
     "django-eventstream": 4_000,
-    "attune on uvicorn": 200_000,
-    "attune on daphne": 50_000,
+    "attune on uvicorn": 300_000,
+    "attune on daphne": 150_000,
 }
 OVERLOAD = 2.0  # times as much as it delivers at its peak
 OVERLOAD_SECONDS = 3.0
