@@ -15,6 +15,7 @@
  *   record MOST                  note from now on when each event came, up to so many
  *   receipts FILE                write them: stream, seq, time in ns; three 8-byte numbers each
  *   pause NS                     between two looks, see PAUSE_NS
+ *   awake NS                     look on without sleeping for so long after something came
  *   close                        close all streams
  */
 #define _GNU_SOURCE
@@ -40,6 +41,7 @@
  * every write; one on another machine does not. Adds at most this to a latency. */
 #define PAUSE_NS 500000
 static struct timespec look_pause = {.tv_nsec = PAUSE_NS};
+static int64_t awake_ns;
 
 static struct sockaddr_in server;
 static struct stream *streams;
@@ -130,7 +132,11 @@ static void receive(struct stream *s)
 static void step(int timeout_ms, bool *command)
 {
     static struct epoll_event ready[EVENTS_AT_ONCE];
-    int count = epoll_wait(epoll_fd, ready, EVENTS_AT_ONCE, timeout_ms);
+    static int64_t awake_until;
+    bool awake = awake_ns && now_ns() < awake_until;
+    int count = epoll_wait(epoll_fd, ready, EVENTS_AT_ONCE, awake ? 0 : timeout_ms);
+    if (awake_ns && count > 0)
+        awake_until = now_ns() + awake_ns;
     for (int i = 0; i < count; i++) {
         struct stream *s = ready[i].data.ptr;
         if (s == NULL)
@@ -245,6 +251,8 @@ static bool obey(void)
         printf("{}\n");
     else if (sscanf(line, "streams %4095s", path) == 1)
         write_streams(path);
+    else if (sscanf(line, "awake %ld", &awake_ns) == 1)
+        printf("{}\n");
     else if (!strcmp(line, "report\n"))
         report();
     else if (!strcmp(line, "close\n"))

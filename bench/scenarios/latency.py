@@ -49,4 +49,4 @@ def run(bench: Bench, server: str) -> Outcome:
 
 
 def _seconds(bench: Bench) -> float:
-    return 2 * bench.plan.seconds
+    return 3 * bench.plan.seconds
