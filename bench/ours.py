@@ -11,7 +11,7 @@ from bench.servers import get
 from bench.stack import bench_stack
 from tests.servers import Stack, wait_for
 
-EXECUTIONS = 5000  # rows to change; no statement changes one twice
+EXECUTIONS = 5100  # rows to change; no statement changes one twice
 SEQUENCED_SECONDS = 60.0
 
 _ADD = """
@@ -97,10 +97,10 @@ class Attune:
             lambda: self.unsequenced() == 0, "the worker to be through", seconds=SEQUENCED_SECONDS
         )
 
-    def add_web(self) -> int:
+    def add_web(self, **env: str) -> int:
         """Start another web process beside the first, and return its port."""
         self.stack.processes["first web"] = self.stack.processes.pop("web")
-        self._start_web()
+        self._start_web(**env)
         port, self.stack.web_port = self.stack.web_port, self.port
         return port
 

@@ -135,7 +135,7 @@ def _database(env: dict[str, str]) -> Iterator[Stack]:
 
 def _alternate(bench: Bench, stack: Stack, writers: int, *, pairs: int = 0) -> Rates:
     if not pairs:  # sixteen differ less from run to run than one
-        pairs = (5 if writers == 1 else 2) * bench.plan.runs if bench.plan.runs > 1 else 2
+        pairs = (4 if writers == 1 else 2) * bench.plan.runs if bench.plan.runs > 1 else 2
     rates: dict[str, list[float]] = {name: [] for name in TABLES}
     seconds = max(1, round(bench.plan.seconds / 3))
     for _ in range(pairs):
