@@ -45,7 +45,7 @@ class Plan:
 
 # With the first server, and with the second.
 FULL = (
-    Plan(3, 5.0, 2.0, 30.0, 1000, 5000, 1_000_000, (100, 1000, 4000), peers=OFTEN + ONCE),
+    Plan(3, 5.0, 1.5, 30.0, 1000, 5000, 1_000_000, (100, 1000, 4000), peers=OFTEN + ONCE),
     Plan(1, 4.0, 2.0, 16.0, 1000, 2000, 0),
 )
 QUICK = (

@@ -7,10 +7,9 @@ evaluations: which says what one costs, and so how many there were with 20.
 
 from __future__ import annotations
 
-import statistics
 from dataclasses import dataclass
 
-from bench.measure import Run, Session, session
+from bench.measure import Run, session
 from bench.ours import Attune
 from bench.outcome import Outcome, Table
 from bench.plan import Bench
@@ -37,8 +36,11 @@ class Cost:
 def run(bench: Bench, attune: Attune) -> Outcome:
     clients = bench.plan.clients
     costs = {n: _measure(bench, attune, clients, n) for n in (1, DISTINCT, clients)}
-    cost = {n: statistics.median(one.cpu_us for one in found) for n, found in costs.items()}
-    asked = {n: _evaluations(found, cost, n, most=clients) for n, found in costs.items()}
+    cpu = {n: cost.cpu_us for n, cost in costs.items()}
+    asked = {
+        n: evaluations(cpu, n, most=clients) if cost.counted is None else cost.counted
+        for n, cost in costs.items()
+    }
     return Outcome(
         f"Filters: {clients:,} clients, {RATE:g} changes/s that all of them get",
         Table(
@@ -46,24 +48,18 @@ def run(bench: Bench, attune: Attune) -> Outcome:
             [
                 (
                     attune.name,
-                    f"{distinct:,}",
-                    f"{sum(one.run.lost for one in found):,}",
-                    f"{cost[distinct]:,.0f} µs",
-                    f"{asked[distinct]:,.1f}",
+                    f"{n:,}",
+                    f"{cost.run.lost:,}",
+                    f"{cost.cpu_us:,.0f} µs",
+                    f"{asked[n]:,.1f}",
                 )
-                for distinct, found in costs.items()
+                for n, cost in costs.items()
             ],
         ),
-        {"filters.evaluations": asked[DISTINCT], "filters.ratio": cost[DISTINCT] / cost[1]},
+        {"filters.evaluations": asked[DISTINCT], "filters.ratio": cpu[DISTINCT] / cpu[1]},
         NOTES,
-        [one.run for found in costs.values() for one in found],
+        [cost.run for cost in costs.values()],
     )
-
-
-def _evaluations(found: list[Cost], cost: dict[int, float], distinct: int, *, most: int) -> float:
-    """Return the evaluations of an event: counted where there is a counter, else inferred."""
-    counted = [one.counted for one in found if one.counted is not None]
-    return statistics.median(counted) if counted else evaluations(cost, distinct, most=most)
 
 
 def evaluations(cost: dict[int, float], distinct: int, *, most: int) -> float:
@@ -72,22 +68,17 @@ def evaluations(cost: dict[int, float], distinct: int, *, most: int) -> float:
     return 1 + (cost[distinct] - cost[1]) / one if one > 0 else float("nan")
 
 
-def _measure(bench: Bench, attune: Attune, clients: int, distinct: int) -> list[Cost]:
+def _measure(bench: Bench, attune: Attune, clients: int, distinct: int) -> Cost:
+    """One run is enough: evaluations are counted, not measured."""
     requests = [
         attune.request(f"?action_ref=bench.*,other.n{number % distinct}")
         for number in range(clients)
     ]
     with session(attune, clients, requests=requests) as streams:
-        # At most two: evaluations are counted, not measured.
-        costs = [_cost(bench, attune, streams) for _ in range(min(2, bench.plan.runs))]
-    for cost in costs:
-        bench.say(f"filters {attune.name} {distinct} distinct: {cost.cpu_us:,.0f} µs an event")
-    return costs
-
-
-def _cost(bench: Bench, attune: Attune, streams: Session) -> Cost:
-    before = attune.metric(COUNTER)
-    run = streams.run(rate=RATE, seconds=bench.plan.seconds)
-    after = attune.metric(COUNTER)
+        before = attune.metric(COUNTER)
+        run = streams.run(rate=RATE, seconds=bench.plan.seconds)
+        after = attune.metric(COUNTER)
     counted = (after - before) / run.changes if after is not None and before is not None else None
-    return Cost(run, run.server_cpu / run.changes * 1e6, counted)
+    cost = Cost(run, run.server_cpu / run.changes * 1e6, counted)
+    bench.say(f"filters {attune.name} {distinct} distinct: {cost.cpu_us:,.0f} µs an event")
+    return cost
