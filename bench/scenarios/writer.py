@@ -33,7 +33,7 @@ NOTES = [
     " INCLUDING ALL` with the same foreign keys, in the same database.",
     "Runs with and without take turns; the ratio is the median of those of neighbours, the rates"
     " are medians of their own.",
-    "All processes share all cores. The rows “no worker” show the triggers alone.",
+    "All processes share all cores. The rows “no worker” show the triggers and NOTIFY alone.",
 ]
 _PREPARE = """
     INSERT INTO attune.execution (action_ref, status)
@@ -105,7 +105,7 @@ def _measure(bench: Bench, notify: str, env: dict[str, str]) -> Outcome:
         stack.processes.pop("worker").stop()
         alone = {
             writers: _alternate(bench, stack, writers, pairs=2)
-            for writers in (WRITERS if has_time else ())
+            for writers in (WRITERS if has_time and notify == "always" else ())
         }
     for what, found in (("", rates), (", no worker", alone)):
         outcome.table.rows += [
