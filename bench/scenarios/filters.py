@@ -20,7 +20,7 @@ COUNTER = "attune_filter_evaluations_total"  # of the web process, where it has 
 NOTES = [
     f"Evaluations: by the web process's counter `{COUNTER}`, where it has one; else inferred from"
     " CPU, by what a filter for each client costs more than one for all, which is a rough figure"
-    " (nan: less than the noise).",
+    " (nan: less than the noise). One run each.",
 ]
 
 

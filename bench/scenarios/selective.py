@@ -114,8 +114,7 @@ def _end(attune: Attune, port: int, webs: list[Process]) -> None:
 
 
 def _fill(bench: Bench, attune: Attune, side: _Side) -> None:
-    """Let both processes keep as many events as they may: from then on a change makes each forget
-    another one."""
+    """Fill both processes' memory: from then on, a change makes each forget another one."""
     attune.change_only(side.watched)
     run = side.streams.run(rate=RING_EVENTS / 4, seconds=5.0, each=1.0)
     if run.changes < RING_EVENTS:
