@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import resource
 import sys
 import tempfile
 import time
 import traceback
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -43,6 +45,7 @@ ON_STACK: dict[str, Callable[..., Outcome]] = {
     "sweep": sweep.run,
 }
 ALONE: dict[str, Callable[[Bench], Outcome]] = {"writer": writer.run, "sequencer": sequencer.run}
+FILES_BESIDE = 100  # open in a server or the load client, beside those of streams
 DOCUMENT = PROJECT / "docs" / "benchmarks.md"
 
 
@@ -99,6 +102,8 @@ def main() -> int:
     build()
     plans = QUICK if options.quick else FULL
     end = time.monotonic() + 60 * (options.minutes or MINUTES[plans])
+    if options.sweep:
+        plans = (replace(plans[0], sweep=tuple(options.sweep)), *plans[1:])
     with tempfile.TemporaryDirectory(prefix="attune-bench-peers-") as name:
         benches = {
             server: Bench(plan, Path(name), end=end)
@@ -119,10 +124,21 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="smaller and shorter, once")
     parser.add_argument("--only", nargs="+", choices=ALL, help="these scenarios alone")
     parser.add_argument("--servers", nargs="+", choices=SERVERS, default=SERVERS)
+    parser.add_argument(
+        "--sweep", nargs="+", type=number_of_clients, metavar="N", help="numbers of clients"
+    )
     parser.add_argument("--minutes", type=float, help="no scenario begins after so many")
     parser.add_argument("--json", type=Path, default=BUILD / "results.json")
     parser.add_argument("--docs", action="store_true", help=f"write docs/{DOCUMENT.name}")
     return parser.parse_args()
+
+
+def number_of_clients(text: str) -> int:
+    """Return it, if that many files may be open: each takes one in load client and server."""
+    spare = resource.getrlimit(resource.RLIMIT_NOFILE)[1] - FILES_BESIDE
+    if not 1 <= (clients := int(text)) <= spare:
+        raise argparse.ArgumentTypeError(f"{clients}: 1 to {spare} here, by `ulimit -Hn`")
+    return clients
 
 
 def _write(options: argparse.Namespace, suite: Suite, first: Bench, facts: dict[str, str]) -> None:

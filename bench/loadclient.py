@@ -89,9 +89,10 @@ def build() -> Path:
     BUILD.mkdir(parents=True, exist_ok=True)
     sources = [str(path) for path in SOURCES if path.suffix == ".c"]
     flags = ["-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror"]
-    unfinished = program.with_suffix(".new")
-    subprocess.run([compiler, *flags, "-o", str(unfinished), *sources], check=True)
-    return unfinished.rename(program)
+    with tempfile.TemporaryDirectory(dir=BUILD) as folder:  # another process may build as well
+        unfinished = Path(folder) / program.name
+        subprocess.run([compiler, *flags, "-o", str(unfinished), *sources], check=True)
+        return unfinished.rename(program)
 
 
 class LoadClient:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from contextlib import AbstractContextManager, nullcontext
 
 from bench import machine
+from bench.loadclient import LoadClientError
 from bench.measure import Run, session
 from bench.ours import Attune
 from bench.outcome import Outcome, Table
 from bench.plan import OFTEN, Bench
-from bench.scenarios.rivals import rivals
+from bench.scenarios.rivals import Start, rivals
 from bench.scenarios.saturation import BEGIN
 from bench.servers import Server
 
@@ -30,9 +31,13 @@ def run(bench: Bench, attune: Attune) -> Outcome:
     )
     for clients in bench.plan.sweep:
         attune.restart_web()
-        _point(bench, outcome, nullcontext[Server](attune), clients)
-        for start in rivals(bench, *OFTEN).values():
-            _point(bench, outcome, start(), clients)
+        starts: dict[str, Start] = {attune.name: lambda: nullcontext[Server](attune)}
+        for name, start in {**starts, **rivals(bench, *OFTEN)}.items():
+            try:
+                _point(bench, outcome, start(), clients)
+            except LoadClientError as exc:  # it cannot hold so many; the others may
+                bench.say(f"sweep {name} ×{clients}: {exc}")
+                outcome.table.rows.append((name, f"{clients:,}", "not all opened", "–"))
     return outcome
 
 
@@ -41,15 +46,19 @@ def _point(
 ) -> None:
     with running as server, session(server, clients) as streams:
         memory = machine.private_bytes(server.pids) / machine.MIB
-        rate, best = BEGIN[server.name] / clients, 0.0
+        rate, runs = BEGIN[server.name] / clients, list[Run]()
         for _ in range(MOST_STEPS):
-            run: Run = streams.run(rate=rate, seconds=bench.plan.step_seconds / 2)
-            best = max(best, run.deliveries_per_second)
-            if run.ended or not run.p99_ms <= P99_MS:
+            runs.append(streams.run(rate=rate, seconds=bench.plan.step_seconds / 2))
+            if runs[-1].ended or not runs[-1].p99_ms <= P99_MS:
                 break
             rate *= FACTOR
         name = server.name
-    bench.say(f"sweep {name} ×{clients}: {best:,.0f}/s, {memory:.0f} MiB")
-    outcome.table.rows.append((name, f"{clients:,}", f"{best:,.0f}", f"{memory:.0f}"))
+    most = max(run.deliveries_per_second for run in runs)
+    bench.say(
+        f"sweep {name} ×{clients}: {most:,.0f}/s, {memory:.0f} MiB,"
+        f" lost {sum(run.lost for run in runs)},"
+        f" load client at most {max(run.client_share for run in runs):.0%}"
+    )
+    outcome.table.rows.append((name, f"{clients:,}", f"{most:,.0f}", f"{memory:.0f}"))
     points = outcome.data.setdefault(name, [])
-    points.append({"clients": clients, "deliveries_per_second": best, "memory_mib": memory})
+    points.append({"clients": clients, "deliveries_per_second": most, "memory_mib": memory})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import math
 import os
 import random
@@ -12,6 +13,7 @@ import time
 import pytest
 
 from bench import pacing, report
+from bench.__main__ import number_of_clients
 from bench.histogram import Histogram, bucket_of, upper_end
 from bench.loadclient import LoadClient, Window
 from bench.measure import Run, add_up
@@ -147,6 +149,13 @@ def test_it_leaves_no_setting_of_one_stack_to_the_next(monkeypatch: pytest.Monke
         assert os.environ["ATTUNE_POLL_EVENTS_PER_SECOND"] == "100"
 
     assert dict(os.environ) == before
+
+
+def test_it_holds_no_more_clients_than_files_may_be_open() -> None:
+    assert number_of_clients("100") == 100
+    for wrong in ("0", "-5", str(10**9)):
+        with pytest.raises(argparse.ArgumentTypeError, match=r"1 to \d+ here, by `ulimit -Hn`"):
+            number_of_clients(wrong)
 
 
 def test_it_reads_what_pgbench_says() -> None:
