@@ -37,7 +37,7 @@ def run(bench: Bench, attune: Attune) -> Outcome:
                 _point(bench, outcome, start(), clients)
             except LoadClientError as exc:  # it cannot hold so many; the others may
                 bench.say(f"sweep {name} ×{clients}: {exc}")
-                outcome.table.rows.append((name, f"{clients:,}", "not all opened", "–"))
+                outcome.table.rows.append((name, f"{clients:,}", "failed", "–"))
     return outcome
 
 
